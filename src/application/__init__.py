@@ -1,0 +1,1 @@
+"""The use cases and the delivery engine. Imports the domain only."""

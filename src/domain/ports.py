@@ -1,0 +1,300 @@
+"""The ports: what Herald needs from the outside, and the values that cross the border.
+
+Every adapter is an async context manager. Entering starts it and never waits for a remote side;
+leaving ends it in bounded time. The other calls are made in between. Each port has one contract
+suite in `tests/contracts`, run over every adapter.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from domain.message import Message
+from domain.outcome import DeadLetterReason, Outcome
+from domain.topic import FoundTopic, TopicPlan
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shard:
+    """One partition of one topic: what a group hands out to its processes."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record on its way into the log."""
+
+    shard: Shard
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the log has it. `timestamp`: seconds since the epoch, when the log took it."""
+
+    shard: Shard
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The log has the record safely, at this offset of the shard it was meant for."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """The log did not confirm the record in time: it may be in the log or not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a group goes on in a shard: the next offset to read, and a note kept with it."""
+
+    offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first offset the log still has, and the one that the next record will get."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """These shards are ours from now on. Nothing of them is read before `MessageLog.begin`."""
+
+    shards: frozenset[Shard]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """These shards are being taken away: finish, commit, then answer with `MessageLog.release`.
+
+    After `seconds` they are gone whether answered or not.
+    """
+
+    shards: frozenset[Shard]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """These shards are already another's: drop all that is held of them and commit nothing."""
+
+    shards: frozenset[Shard]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records in offset order within each shard, each handed out once after `begin`."""
+
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """Retention deleted records before they were read; the log still has `first` and later ones."""
+
+    shard: Shard
+    first: int
+
+
+LogEvent = Assigned | Revoking | Lost | Fetched | Overtaken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What could not be delivered: the original record, why, and after how many tries.
+
+    `failed_at`: seconds since the epoch. `error` carries no address and no number.
+    """
+
+    record: Record
+    group: str
+    reason: DeadLetterReason
+    error: str
+    attempts: int
+    failed_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """One mail to one recipient. `message_id` comes with its angle brackets; `date`: epoch seconds."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+    message_id: str
+    date: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """One text message. `idempotency_key` is the same on every try."""
+
+    to: str
+    body: str
+    idempotency_key: str
+
+
+class Clock(Protocol):
+    """Time. Nothing in `domain` or `application` asks for it elsewhere."""
+
+    def now(self) -> float:
+        """Seconds since the epoch; may jump when the machine's time is set."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after at least `seconds`; at 0 or below other tasks get one turn."""
+
+
+class MessagePublisher(AbstractAsyncContextManager[Any], Protocol):
+    """Puts records into the log."""
+
+    async def publish(self, records: Sequence[NewRecord]) -> Sequence[Receipt | Unconfirmed]:
+        """One answer for each record, in the order given, within the adapter's time limit.
+
+        A `Receipt` means that a crash of any process or broker does not lose the record. Records of
+        one shard get rising offsets in the order given; once one of a shard is `Unconfirmed`, so are
+        all later ones of that shard in this call. Calling again with the same records adds them again.
+        Cancelling the call leaves it open whether they are in the log. Never raises `LogUnavailable`.
+        """
+
+    async def unready(self) -> str | None:
+        """None when the log answers; otherwise why it does not, in a few words. Bounded in time."""
+
+
+class MessageLog(AbstractAsyncContextManager[Any], Protocol):
+    """A group's way to read all its topics, shared with the group's other processes."""
+
+    async def next_event(self, wanted: AbstractSet[Shard], limit: int, seconds: float) -> LogEvent | None:
+        """What happens next; None when nothing did within about `seconds`.
+
+        At most `limit` records come, and only of `wanted` shards; with none wanted the membership is
+        still kept alive, so this must be called all the time. One call at a time. A cancelled call
+        loses no event. Outages are waited out, not raised. Raises `StorageBroken`.
+        """
+
+    async def committed(self, shard: Shard) -> Position | None:
+        """The group's position; None only if the log confirms that there never was one.
+
+        Waits as long as the log does not answer. The shard must be ours.
+        """
+
+    async def bounds(self, shards: AbstractSet[Shard]) -> Mapping[Shard, Bounds]:
+        """First and next offset of each shard asked for. Raises `LogUnavailable`."""
+
+    def begin(self, shard: Shard, offset: int) -> None:
+        """Hand out the shard's records from `offset` on. Again: go back or forth to that offset.
+
+        A shard that is not ours any more is ignored.
+        """
+
+    async def commit(self, positions: Mapping[Shard, Position]) -> None:
+        """On return the positions are safe and `committed` gives them, in any process.
+
+        Shards that are not ours any more are left out. Raises `LogUnavailable` when some are not
+        confirmed: they may be stored or not, and committing again is right. Bounded in time.
+        """
+
+    async def release(self, shards: AbstractSet[Shard]) -> None:
+        """The answer to `Revoking`: nothing more will be done with these shards. Twice is harmless."""
+
+    async def unready(self) -> str | None:
+        """None when the group is joined (also without a shard, or standing by) and the log answers."""
+
+
+class DeadLetters(AbstractAsyncContextManager[Any], Protocol):
+    """Keeps what could not be delivered."""
+
+    async def keep(self, letter: DeadLetter) -> None:
+        """On return the letter is as safe as the log itself. Keeping it again keeps it twice.
+
+        Raises `LogUnavailable` when that is not confirmed in time: call again. Key, value and
+        headers of the original stay as they were, byte for byte.
+        """
+
+
+class TopicCatalog(AbstractAsyncContextManager[Any], Protocol):
+    """The topics that exist in the log."""
+
+    async def find(self, names: AbstractSet[str]) -> Mapping[str, FoundTopic]:
+        """Those of `names` that exist. Raises `LogUnavailable`. Changes nothing."""
+
+    async def create(self, plans: Sequence[TopicPlan]) -> None:
+        """Creates each; one that exists meanwhile is left as it is.
+
+        Raises `LogUnavailable`, and `HeraldError` when the log refuses a plan for good.
+        """
+
+
+class EmailSender(AbstractAsyncContextManager[Any], Protocol):
+    """Sends mail."""
+
+    async def send(self, mail: Mail, *, fresh: bool = False) -> Outcome:
+        """One try. Never raises for what the server says or fails to say; bounded in time.
+
+        `fresh`: on a new connection, to learn whether the server is back. Cancelling ends the
+        connection, so that the next mail can never get this one's answer.
+        """
+
+
+class SmsSender(AbstractAsyncContextManager[Any], Protocol):
+    """Sends texts."""
+
+    async def send(self, text: Text, *, fresh: bool = False) -> Outcome:
+        """One try, as `EmailSender.send`."""
+
+
+class Templates(Protocol):
+    """What a mail and a text say. A folder named for the message's topic wins over the general one."""
+
+    def mail(self, message: Message) -> tuple[str, str, str]:
+        """Subject (one line), plain text and HTML of a mail."""
+
+    def text(self, message: Message) -> str:
+        """The text: at most 1,600 characters, the transaction id always whole."""
+
+
+class Channel(Protocol):
+    """One way to reach a customer, as the delivery engine sees it."""
+
+    group: str
+
+    def is_for(self, message: Message) -> bool:
+        """Whether the message has an address for this channel."""
+
+    def fault(self, message: Message) -> str | None:
+        """What is wrong with the message for this channel, or None."""
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        """One try; `probe` while the channel is thought to be down. Never raises for what is said."""
+
+
+class RecordDecoder(Protocol):
+    """From a record to the message in it."""
+
+    def __call__(self, record: Record) -> Message | str:
+        """The message, or what is wrong with the record's bytes."""

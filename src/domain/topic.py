@@ -1,0 +1,57 @@
+"""What a topic is: its shape for life, and who is subscribed to it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Start(StrEnum):
+    """Where a group begins that has never committed on a topic."""
+
+    BEGINNING = "beginning"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One configured topic.
+
+    `replication_factor` 0 means: min(3, brokers) when Herald makes it, whatever it has when it exists.
+    `expires_after_seconds` 0 means never.
+    """
+
+    name: str
+    partitions: int
+    replication_factor: int = 0
+    retention_hours: int = 168
+    expires_after_seconds: int = 0
+    start: Start = Start.BEGINNING
+    groups: tuple[str, ...] = ("email", "sms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicPlan:
+    """A topic as it should exist in the log: a configured one, or one of Herald's own.
+
+    `extra_message_bytes` is allowed on top of the log's usual limit, for the headers that Herald adds.
+    """
+
+    name: str
+    partitions: int
+    replication_factor: int
+    retention_ms: int
+    extra_message_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTopic:
+    """A topic as the log has it."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    retention_ms: int
+
+
+def dead_letter_topic(topic: str, group: str) -> str:
+    """Where `group` keeps what it could not deliver from `topic`."""
+    return f"{topic}.{group}.dead-letters"

@@ -1,0 +1,1 @@
+"""The ways in: API, consumer, inbox, supervisor, command line, settings, logging."""
