@@ -1,0 +1,133 @@
+"""Who may be sent next: key order within a lane, a fair turn over lanes, a bounded share for retries."""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from application.delivery import Delivery, LaneKey
+from domain.ports import Shard
+
+RETRY_SHARE = 0.3
+
+
+class Lanes:
+    """A queue for each key, with at most its head in flight. A record without a key is a lane of its own.
+
+    A head is in exactly one place: ready, waiting for its retry, or out with a worker.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._lanes: dict[LaneKey, deque[Delivery]] = {}
+        self._ready: deque[Delivery] = deque()
+        self._waiting: list[tuple[float, int, Delivery]] = []
+        self._order = itertools.count()
+        self._retry_limit = max(1, int(concurrency * RETRY_SHARE))
+        self._retries = 0
+
+    def put(self, delivery: Delivery) -> None:
+        """To the end of its lane."""
+        key = delivery.lane
+        if key is None:
+            self._ready.append(delivery)
+            return
+        lane = self._lanes.get(key)
+        if lane is None:
+            self._lanes[key] = deque((delivery,))
+            self._ready.append(delivery)
+        else:
+            lane.append(delivery)
+
+    def take(self, now: float) -> Delivery | None:
+        """The next head to send: a retry that is due, as long as retries keep to their share."""
+        if self._retries < self._retry_limit and self._has_due(now):
+            delivery = heapq.heappop(self._waiting)[2]
+            delivery.waiting = -1
+            delivery.is_retry = True
+            self._retries += 1
+            return delivery
+        return self._ready.popleft() if self._ready else None
+
+    def take_probe(self, now: float, probe_round: int) -> Delivery | None:
+        """A head that had no turn in this round of probes and whose lost answer is not waited for."""
+        waiting = (delivery for _, _, delivery in self._valid_waiting())
+        for delivery in itertools.chain(self._ready, waiting):
+            if delivery.probe_round != probe_round and delivery.uncertain_until <= now:
+                delivery.probe_round = probe_round
+                self._pull(delivery)
+                return delivery
+        return None
+
+    def finish(self, delivery: Delivery) -> None:
+        """Its lane moves on, behind all heads that are ready already."""
+        self._free_slot(delivery)
+        lane = self._lane_of(delivery)
+        if lane is None:
+            return
+        lane.popleft()
+        if lane:
+            self._ready.append(lane[0])
+        elif delivery.lane is not None:
+            del self._lanes[delivery.lane]
+
+    def retry(self, delivery: Delivery, due: float) -> None:
+        """Stays the head of its lane, and is not taken before `due`."""
+        self._free_slot(delivery)
+        delivery.waiting = next(self._order)
+        heapq.heappush(self._waiting, (due, delivery.waiting, delivery))
+
+    def give_back(self, delivery: Delivery) -> None:
+        """Stays the head of its lane, and may be taken again at once."""
+        self._free_slot(delivery)
+        self._ready.append(delivery)
+
+    def forget(self, delivery: Delivery) -> None:
+        """A worker is done with it after its shard was dropped."""
+        self._free_slot(delivery)
+
+    def drop(self, shards: AbstractSet[Shard]) -> None:
+        """Forgets everything of these shards. What is out with a worker ends in `forget`."""
+        self._lanes = {key: lane for key, lane in self._lanes.items() if key[0] not in shards}
+        self._ready = deque(_outside(self._ready, shards))
+        self._waiting = [entry for entry in self._valid_waiting() if entry[2].shard.shard not in shards]
+        heapq.heapify(self._waiting)
+
+    def startable(self, now: float) -> int:
+        """How many `take` would give at least, as far as retries and keys allow."""
+        due = self._retries < self._retry_limit and self._has_due(now)
+        return len(self._ready) + (1 if due else 0)
+
+    def next_due(self) -> float | None:
+        """When the next retry is due, if one waits."""
+        self._skip_pulled()
+        return self._waiting[0][0] if self._waiting else None
+
+    def _has_due(self, now: float) -> bool:
+        self._skip_pulled()
+        return bool(self._waiting) and self._waiting[0][0] <= now
+
+    def _skip_pulled(self) -> None:
+        while self._waiting and self._waiting[0][2].waiting != self._waiting[0][1]:
+            heapq.heappop(self._waiting)
+
+    def _valid_waiting(self) -> list[tuple[float, int, Delivery]]:
+        return [entry for entry in self._waiting if entry[2].waiting == entry[1]]
+
+    def _pull(self, delivery: Delivery) -> None:
+        if delivery.waiting >= 0:
+            delivery.waiting = -1  # its entry in the heap is skipped when it comes up
+        else:
+            self._ready.remove(delivery)
+
+    def _lane_of(self, delivery: Delivery) -> deque[Delivery] | None:
+        return self._lanes.get(delivery.lane) if delivery.lane is not None else None
+
+    def _free_slot(self, delivery: Delivery) -> None:
+        if delivery.is_retry:
+            delivery.is_retry = False
+            self._retries -= 1
+
+
+def _outside(deliveries: Iterable[Delivery], shards: AbstractSet[Shard]) -> Iterable[Delivery]:
+    return (delivery for delivery in deliveries if delivery.shard.shard not in shards)
