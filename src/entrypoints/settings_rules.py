@@ -1,0 +1,205 @@
+"""What a setting's value must look like, and which settings contradict each other.
+
+The functions on single values are pydantic validators: they answer the value or raise `ValueError`,
+whose text goes on after the setting's name ("api.host must be …").
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
+from string import Formatter
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from domain.topic import dead_letter_topic
+
+if TYPE_CHECKING:
+    from entrypoints.settings_model import Kafka, Settings, TopicSettings
+
+Items = TypeVar("Items")
+
+GROUPS = ("email", "sms")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
+_SERVER = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_MAILBOX = re.compile(r"[^<>]*<([^<>]+)>")
+_TEXT_SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]+")
+# Kafka allows 249 characters; the longest name of Herald's own is {topic}.email.dead-letters.
+TOPIC_LIMIT = 249 - len(dead_letter_topic("", "email"))
+_LARGEST_PORT = 65535
+
+
+def line(value: str) -> str:
+    if _CONTROLS.search(value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def secret(value: SecretStr) -> SecretStr:
+    line(value.get_secret_value())
+    return value
+
+
+def in_capitals(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be a host name or an IP address")
+    return value
+
+
+def servers(value: str) -> str:
+    for server in value.split(","):
+        match = _SERVER.fullmatch(server.strip())
+        if match is None or not 0 < int(match[1]) <= _LARGEST_PORT:
+            raise ValueError("must be host:port, or several with commas between them")
+    return value
+
+
+def file_path(value: str) -> str:
+    if not line(value) or value.endswith("/"):
+        raise ValueError("must be the path of a file")
+    return value
+
+
+def http_url(value: str) -> str:
+    try:
+        url = urlsplit(line(value))
+        is_right = (
+            url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and " " not in value
+        )
+    except ValueError:
+        is_right = False
+    if not is_right or "@" in value or "?" in value or "#" in value:
+        raise ValueError("must be a URL such as https://api.example.com, without user, query and fragment")
+    return value
+
+
+def account(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]+", value):
+        raise ValueError("must be letters and digits")
+    return value
+
+
+def mail_sender(value: str) -> str:
+    match = _MAILBOX.fullmatch(line(value))
+    address = match[1] if match else value
+    if not _ADDRESS.fullmatch(address) or ".." in address or "@." in address or ".@" in address:
+        raise ValueError("must be an address such as no-reply@example.com, or Name <no-reply@example.com>")
+    return value
+
+
+def text_sender(value: str) -> str:
+    if not _TEXT_SENDER.fullmatch(value):
+        raise ValueError(
+            "must be a number such as +15005550006, a short code or a name of up to 11 letters and digits"
+        )
+    return value
+
+
+def log_file(value: str) -> str:
+    line(value)
+    try:
+        names = {name for _, name, *_ in Formatter().parse(value) if name is not None}
+    except ValueError:
+        names = {"?"}
+    if names - {"process"} or value.endswith("/"):
+        raise ValueError("must be the path of a file, in which only {process} is filled in, or empty")
+    return value
+
+
+def topic_name(value: str) -> str:
+    if not _TOPIC.fullmatch(value) or value in {".", ".."} or len(value) > TOPIC_LIMIT:
+        raise ValueError(f"must be 1 to {TOPIC_LIMIT} of A-Z a-z 0-9 . _ - and not . or ..")
+    if value.startswith("__"):
+        raise ValueError("must not begin with __: such topics are Kafka's own")
+    return value
+
+
+def groups(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError("must name email or sms or both, each once")
+    return value
+
+
+def some(value: tuple[Items, ...]) -> tuple[Items, ...]:
+    if not value:
+        raise ValueError("must name at least one topic")
+    return value
+
+
+def is_loopback(name: str) -> bool:
+    """Whether only this machine can reach what listens on `name`."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+Contradiction = tuple[tuple[str, ...], str]
+"""The settings that it is about, the first of which is to blame, and what is wrong with that one."""
+
+
+def contradictions(settings: "Settings") -> Iterator[Contradiction]:
+    """What is wrong although each value alone is right."""
+    api, smtp, delivery = settings.api, settings.smtp, settings.delivery
+    if not is_loopback(api.host) and not api.keys_file and not api.anonymous:
+        fields = ("api.host", "api.keys_file", "api.anonymous")
+        yield fields, "is beyond loopback: set api.keys_file, or api.anonymous = true to ask for no keys"
+    if smtp.password.get_secret_value() and not smtp.username:
+        yield ("smtp.password", "smtp.username"), "is of no use without smtp.username"
+    if smtp.username and not smtp.password.get_secret_value():
+        yield ("smtp.username", "smtp.password"), "needs smtp.password"
+    if delivery.max_retry_seconds < delivery.first_retry_seconds:
+        names = ("delivery.max_retry_seconds", "delivery.first_retry_seconds")
+        yield names, "must not be below delivery.first_retry_seconds"
+    yield from _kafka_contradictions(settings.kafka)
+    yield from _topic_contradictions(settings.topics)
+
+
+def _kafka_contradictions(kafka: "Kafka") -> Iterator[Contradiction]:
+    protocol = ("kafka.security_protocol",)
+    given = {name for name, value in kafka if _is_given(value)}
+    with_sasl = {"sasl_mechanism", "sasl_username", "sasl_password"}
+    if kafka.security_protocol.startswith("SASL_"):
+        for name in sorted(with_sasl - given):
+            yield (f"kafka.{name}", *protocol), f"is required with {kafka.security_protocol}"
+    else:
+        for name in sorted(with_sasl & given):
+            yield (f"kafka.{name}", *protocol), "is of no use without SASL_PLAINTEXT or SASL_SSL"
+    if not kafka.security_protocol.endswith("SSL"):
+        for name in sorted(name for name in given if name.startswith("ssl_")):
+            yield (f"kafka.{name}", *protocol), "is of no use without SSL or SASL_SSL"
+    for name, other in (
+        ("ssl_cert_file", "ssl_key_file"),
+        ("ssl_key_file", "ssl_cert_file"),
+        ("ssl_key_password", "ssl_key_file"),
+    ):
+        if name in given and other not in given:
+            yield (f"kafka.{name}", f"kafka.{other}"), f"needs kafka.{other}"
+
+
+def _is_given(value: object) -> bool:
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _topic_contradictions(topics: Sequence["TopicSettings"]) -> Iterator[Contradiction]:
+    taken: dict[str, int] = {}
+    for at, topic in enumerate(topics):
+        # Kafka takes . and _ for the same in its metrics and refuses the second of such a pair.
+        names = [name.replace(".", "_") for name in (topic.name, *_own_topics(topic.name))]
+        others = {topics[taken.setdefault(name, at)].name for name in names if taken.get(name, at) != at}
+        if others:
+            yield ("topics",), f"{topic.name} needs a topic that {', '.join(sorted(others))} has taken"
+
+
+def _own_topics(name: str) -> list[str]:
+    """Herald's own topics beside one, of every group that may subscribe later."""
+    kinds = ("ledger", "deferred", "dead-letters")
+    return [f"{name}.{group}.{kind}" for group in GROUPS for kind in kinds]
