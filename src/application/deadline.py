@@ -1,7 +1,7 @@
 """Waiting with a time limit on the `Clock` port, so that tests need no real time."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from domain.ports import Clock
@@ -22,28 +22,28 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, object]
 
 
 class Alarm:
-    """Runs a callback at the earliest of the moments it was told; later ones must be told again."""
+    """Calls `ring` at the earliest of the moments it was told; after that it must be told again."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
         self._clock = clock
+        self._ring = ring
         self._due: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self.rang = asyncio.Event()
 
-    def set(self, due: float | None) -> None:
-        """Moments are the clock's monotonic seconds; None changes nothing."""
-        if due is None or (self._due is not None and self._due <= due):
+    def set(self, due: float) -> None:
+        """`due` is in the clock's monotonic seconds."""
+        if self._due is not None and self._due <= due:
             return
         self.cancel()
         self._due = due
-        self._task = asyncio.create_task(self._ring(due))
+        self._task = asyncio.create_task(self._wait(due))
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
         self._task = self._due = None
 
-    async def _ring(self, due: float) -> None:
+    async def _wait(self, due: float) -> None:
         await self._clock.sleep(due - self._clock.monotonic())
         self._task = self._due = None
-        self.rang.set()
+        self._ring()

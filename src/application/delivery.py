@@ -1,34 +1,12 @@
-"""One message on its way to the provider, and the shard it came from."""
+"""One message on its way to the provider."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from application.offsets import OffsetTracker
+from application.shards import ShardState
 from domain.message import Message
 from domain.ports import Record, Shard
 
 LaneKey = tuple[Shard, bytes]
-
-
-class ShardState:
-    """What a consumer process holds of one shard while the shard is its own."""
-
-    __slots__ = ("begun", "committed", "end", "held", "held_bytes", "offsets", "shard", "trouble", "yielding")
-
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-        self.offsets = OffsetTracker(0)
-        self.committed = 0
-        self.end = 0  # the log's end when it was last asked
-        self.held = 0
-        self.held_bytes = 0
-        self.begun = False
-        self.yielding = False  # being taken away: what fails now is left for the next owner
-        self.trouble: str | None = None  # why the shard is not read; a person has to look
-
-    def begin(self, offset: int) -> None:
-        self.offsets = OffsetTracker(offset)
-        self.committed = offset
-        self.begun = True
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +29,8 @@ class Delivery:
     probe_round: int = -1  # the round of probes in which it had its turn
     waiting: int = -1  # its place in the retry queue, -1: not in it
     is_retry: bool = False  # holds one of the slots that retries may have
+    is_probe: bool = False  # out to learn whether the channel is back
     # How often the breaker had opened, and how many others had gone through, when the channel
     # last failed for this message while the breaker was closed.
-    failed_at_opening: int = field(default=-1)
+    failed_at_opening: int = -1
     failed_at_success: int = 0

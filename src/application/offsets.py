@@ -27,6 +27,10 @@ class OffsetTracker:
         while taken and taken[0][0] in finished:
             finished.remove(taken.popleft()[0])
 
+    def skip_to(self, offset: int) -> None:
+        """Records below `offset` that were not taken are gone."""
+        self._next = max(self._next, offset)
+
     @property
     def safe(self) -> int:
         """The offset to commit: everything below it is finished."""

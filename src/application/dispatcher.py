@@ -1,0 +1,223 @@
+"""Sends what is held: takes heads of lanes, asks the judge what became of them, settles them."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from application.burial import Burial
+from application.circuit_breaker import CircuitBreaker
+from application.counts import DeliveryCounts
+from application.crew import Crew
+from application.deadline import Alarm
+from application.delivery import Delivery
+from application.lanes import Lanes
+from application.shards import Shards
+from application.verdict import Back, Dead, Judge, Later, Sent
+from domain.outcome import Outcome, TryAgain
+from domain.ports import Channel, Clock, Shard
+
+logger = logging.getLogger("herald.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a dispatcher works with; the breaker and the shards are the engine's too."""
+
+    channel: Channel
+    clock: Clock
+    lanes: Lanes
+    breaker: CircuitBreaker
+    judge: Judge
+    shards: Shards
+    burial: Burial
+    counts: DeliveryCounts
+
+
+class Dispatcher:
+    """A fixed number of workers, one for each message that may be in flight.
+
+    `more_wanted` is called when a shard may be read again that was full, or was held by the breaker.
+    """
+
+    def __init__(self, parts: Parts, workers: int, more_wanted: Callable[[], None]) -> None:
+        self._parts = parts
+        self._lanes = parts.lanes
+        self._breaker = parts.breaker
+        self._clock = parts.clock
+        self._workers = workers
+        self._more_wanted = more_wanted
+        self._alarm = Alarm(parts.clock, self.wake)
+        self._in_flight: dict[Delivery, asyncio.Task[None]] = {}
+        self._parked: deque[asyncio.Future[None]] = deque()
+        self._left = asyncio.Event()
+        self._crew: Crew | None = None
+        self.probe_wanted = False  # every held head had its turn: one more message to probe with
+        self.settled = 0
+
+    def start(self, crew: Crew) -> None:
+        self._crew = crew
+        for _ in range(self._workers):
+            crew.hire(self._work())
+
+    def stop(self) -> None:
+        self._alarm.cancel()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
+    def put(self, delivery: Delivery) -> None:
+        """Holds a message; `wake` must follow, once for many."""
+        self._lanes.put(delivery)
+
+    def drop(self, shards: AbstractSet[Shard]) -> None:
+        """Forgets all of these shards that is not in flight."""
+        self._lanes.drop(shards)
+
+    async def quiet(self, shards: AbstractSet[Shard]) -> None:
+        """Returns when nothing of these shards is in flight."""
+        while any(delivery.shard.shard in shards for delivery in self._in_flight):
+            self._left.clear()
+            await self._left.wait()
+
+    async def cut_off(self, shards: AbstractSet[Shard]) -> None:
+        """Ends the sends of these shards. Cancelling a send closes its connection."""
+        cut = [task for delivery, task in self._in_flight.items() if delivery.shard.shard in shards]
+        for task in cut:
+            task.cancel()
+        await asyncio.gather(*cut, return_exceptions=True)
+        assert self._crew is not None  # noqa: S101 - nothing is in flight before `start`
+        for _ in cut:
+            self._crew.hire(self._work())
+
+    def wake(self) -> None:
+        """Wakes as many workers as may start something now, and sets the alarm for what comes later."""
+        now = self._clock.monotonic()
+        if self._breaker.is_open:
+            self._wake_workers(1)
+            due = self._breaker.next_probe
+        else:
+            free = self._breaker.limit - len(self._in_flight)
+            self._wake_workers(min(self._lanes.startable(now), free))
+            due = self._lanes.next_due() or now
+        if due > now:
+            self._alarm.set(due)
+
+    def probe_with_held(self) -> None:
+        """The log has no other message to probe with: those that are held have their turn again."""
+        self.probe_wanted = False
+        self._breaker.start_round()
+        self.wake()
+
+    def could_start(self) -> bool:
+        """Whether something held could be sent now: if nothing is, that is strange."""
+        free = self._breaker.limit - len(self._in_flight)
+        return not self._breaker.is_open and free > 0 and self._lanes.startable(self._clock.monotonic()) > 0
+
+    async def _work(self) -> None:
+        while True:
+            delivery = self._next()
+            if delivery is None:
+                await self._park()
+            else:
+                await self._deliver(delivery)
+
+    def _next(self) -> Delivery | None:
+        now = self._clock.monotonic()
+        if self._breaker.is_open:
+            return self._next_probe(now)
+        return self._lanes.take(now) if len(self._in_flight) < self._breaker.limit else None
+
+    def _next_probe(self, now: float) -> Delivery | None:
+        if not self._breaker.may_probe(now):
+            return None
+        delivery = self._lanes.take_probe(now, self._breaker.probe_round)
+        if delivery is not None:
+            self._breaker.start_probe()
+            delivery.is_probe = True
+        elif not self.probe_wanted:
+            self.probe_wanted = True
+            self._more_wanted()
+        return delivery
+
+    async def _park(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parked.append(waiter)
+        await waiter
+
+    def _wake_workers(self, count: int) -> None:
+        while count > 0 and self._parked:
+            waiter = self._parked.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count -= 1
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine always runs in a task
+        self._in_flight[delivery] = task
+        try:
+            await self._settle(delivery, await self._try(delivery))
+        finally:
+            del self._in_flight[delivery]
+            self._lanes.forget(delivery)
+            if delivery.is_probe:
+                delivery.is_probe = False
+                self._breaker.end_probe()
+            self._left.set()
+        self.wake()
+
+    async def _try(self, delivery: Delivery) -> Outcome:
+        try:
+            return await self._parts.channel.deliver(delivery.message, probe=delivery.is_probe)
+        except Exception:
+            # Our bug. One message must not stop all others, nor be lost: it is tried again and ends
+            # as a dead letter.
+            logger.exception("delivering failed by a bug in Herald", extra={"action": "delivery_bug"})
+            return TryAgain("a bug in Herald; its log has the details")
+
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        self.settled += 1
+        was_open = self._breaker.is_open
+        now = self._clock.monotonic()
+        verdict = self._parts.judge.judge(delivery, outcome, now, probe=delivery.is_probe)
+        self._note_breaker(was_open=was_open)
+        match verdict:
+            case Sent():
+                age = self._clock.now() - delivery.record.timestamp
+                self._parts.counts.age(delivery.shard.shard.topic, age)
+                self._finish(delivery, "sent")
+            case Dead():
+                await self._parts.burial.bury(delivery.record, verdict, delivery.attempts)
+                self._finish(delivery, "dead")
+            case Later(due):
+                self._count(delivery, "retried")
+                if not delivery.shard.yielding:
+                    self._lanes.retry(delivery, due)
+            case Back():
+                if not delivery.shard.yielding:
+                    self._lanes.give_back(delivery)
+
+    def _finish(self, delivery: Delivery, outcome: str) -> None:
+        state = delivery.shard
+        self._count(delivery, outcome)
+        state.finish(delivery.record.offset, delivery.size)
+        self._lanes.finish(delivery)
+        if self._parts.shards.drained(state):
+            self._more_wanted()
+
+    def _count(self, delivery: Delivery, outcome: str) -> None:
+        self._parts.counts.deliveries[delivery.shard.shard.topic, outcome] += 1
+
+    def _note_breaker(self, *, was_open: bool) -> None:
+        breaker = self._breaker
+        if breaker.is_open and not was_open:
+            logger.warning("the channel is down: %s", breaker.reason, extra={"action": "channel_down"})
+            self._more_wanted()  # less, in fact: the running poll must not bring a full batch
+        elif was_open and not breaker.is_open:
+            logger.info("the channel is up", extra={"action": "channel_up"})
+            self.probe_wanted = False
+            self._more_wanted()
