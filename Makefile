@@ -54,3 +54,25 @@ lock: .venv/installed-dev ## resolve the dependencies again into the two lock fi
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" --extra dev -c requirements.txt \
 		pyproject.toml -o requirements-dev.txt
+
+COVERAGE := $(BIN)/coverage
+
+.PHONY: test
+test: lint test-unit test-all ## lint, types, imports, and all tests with their coverage gates
+
+# What the rules are worth without any service: most of them must be held by tests that take seconds.
+.PHONY: test-unit
+test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
+	@rm -f .coverage .coverage.*
+	$(BIN)/pytest tests/unit -n 2 --cov --cov-report= -q
+	@cp .coverage .coverage-unit
+	$(COVERAGE) report --include='src/domain/*,src/application/*' --fail-under=95
+	$(COVERAGE) report --fail-under=85 | tail -n 1
+
+# With child processes measured, and what the unit tests covered counted in.
+.PHONY: test-all
+test-all: .venv/installed-dev
+	@rm -f .coverage .coverage.*
+	$(BIN)/pytest tests --ignore=tests/unit -n 2 --dist loadfile --cov --cov-report= -q
+	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
+	$(COVERAGE) report --fail-under=90 | tail -n 1
