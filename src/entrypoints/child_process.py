@@ -53,7 +53,7 @@ def end_with_parent(fd: int | None, grace_seconds: float = GRACE_SECONDS) -> Par
     It gets SIGTERM from itself, and `grace_seconds` later it is gone, whatever its main thread is doing.
     """
     if fd is not None:
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003 - the library's own signature
         watcher = threading.Thread(
             target=_watch, args=(fd, grace_seconds), name="parent-watcher", daemon=True
         )
