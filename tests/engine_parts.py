@@ -55,6 +55,7 @@ class World:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     options: EngineOptions = field(default_factory=lambda: EngineOptions(concurrency=8))
     channel: ScriptedChannel = field(default_factory=ScriptedChannel)
+    engine_type: type[DeliveryEngine] = DeliveryEngine
 
     def __post_init__(self) -> None:
         plan = TopicPlan(name=TOPIC, partitions=self.partitions, replication_factor=1, retention_ms=WEEK_MS)
@@ -77,7 +78,7 @@ class World:
         await MemoryPublisher(self.broker).publish([NewRecord(Shard(TOPIC, 0), None, value)])
 
     def engine(self, log: MemoryLog) -> DeliveryEngine:
-        return DeliveryEngine(
+        return self.engine_type(
             log=log,
             channel=self.channel,
             decode=decode,

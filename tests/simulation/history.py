@@ -1,0 +1,172 @@
+"""One random history: messages, failing channel, failing log, processes that come, drain and are killed.
+
+Everything random comes from one seed, and time is fake, so a history that broke a promise can be run again.
+"""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from random import Random
+
+from application.delivery_engine import DeliveryEngine, EngineOptions
+from application.shards import HoldingLimits
+from domain.message import Message
+from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
+from domain.ports import Shard
+from domain.retry import RetryPolicy
+from tests.engine_parts import TOPIC, Running, World
+
+PARTITIONS = 3
+KEYS = ("a", "b", "c", "d", None)
+STEPS = 25
+
+
+class History:
+    """Builds up a random past, then mends everything and lets Herald finish."""
+
+    def __init__(self, seed: int, engine_type: type[DeliveryEngine] = DeliveryEngine) -> None:
+        self.random = Random(seed)
+        concurrency = self.random.choice([1, 2, 4, 8])
+        limits = HoldingLimits(
+            records=self.random.choice([9, 30, 1000]), run_ahead=self.random.choice([5, 1000])
+        )
+        self.world = World(
+            partitions=PARTITIONS,
+            engine_type=engine_type,
+            policy=RetryPolicy(max_attempts=4, max_seconds=30.0),
+            options=EngineOptions(
+                concurrency=concurrency,
+                drain_seconds=self.random.choice([0.0, 5.0]),
+                fetch_limit=self.random.choice([1, 7, 100]),
+                limits=limits,
+            ),
+        )
+        self.weights = (10, 0, 0, 0, 0)
+        self.world.channel.answer = self.answer
+        self.posted: list[tuple[str, str | None, int]] = []
+        self.processes: list[tuple[AsyncExitStack, Running]] = []
+
+    def answer(self, message: Message) -> Outcome:
+        outcomes: list[Outcome] = [
+            Delivered(),
+            TryAgain("451"),
+            Refused("550"),
+            ChannelDown("421"),
+            Uncertain("lost"),
+        ]
+        return self.random.choices(outcomes, self.weights)[0]
+
+    async def run(self) -> None:
+        for _ in range(STEPS):
+            await self.random.choice(
+                (self.post, self.post, self.start, self.kill, self.stop, self.mood, self.log_moods, self.lose)
+            )()
+            await self.world.clock.advance(self.random.choice([0.0, 0.3, 2.0, 20.0]))
+        await self.mend()
+
+    async def post(self) -> None:
+        if self.world.broker.down:
+            return
+        for _ in range(self.random.randrange(1, 12)):
+            key = self.random.choice(KEYS)
+            partition = hash_of(key) if key else self.random.randrange(PARTITIONS)
+            request_id = f"m{len(self.posted)}"
+            self.posted.append((request_id, key, partition))
+            await self.world.post(request_id, key=key, partition=partition)
+
+    async def start(self) -> None:
+        if len(self.processes) < PARTITIONS:
+            stack = AsyncExitStack()
+            running = await stack.enter_async_context(self.world.running())
+            self.processes.append((stack, running))
+
+    async def kill(self) -> None:
+        if self.processes:
+            stack, _ = self.processes.pop(self.random.randrange(len(self.processes)))
+            await stack.aclose()
+
+    async def stop(self) -> None:
+        if self.processes:
+            stack, running = self.processes.pop(self.random.randrange(len(self.processes)))
+            await running.drain(self.random.choice([0.0, 6.0]))
+            await stack.aclose()
+
+    async def lose(self) -> None:
+        if self.processes:
+            self.world.broker.lose(self.random.choice(self.processes)[1].log)
+
+    async def mood(self) -> None:
+        """How the provider answers from now on, and whether it answers at all."""
+        self.weights = self.random.choice(
+            [
+                (10, 0, 0, 0, 0),
+                (5, 3, 1, 1, 1),
+                (0, 0, 0, 1, 0),
+                (0, 0, 1, 0, 0),
+                (0, 1, 0, 0, 0),
+                (1, 0, 0, 0, 1),
+            ]
+        )
+        channel = self.world.channel
+        if channel.hold is not None:
+            channel.hold.set()
+        channel.hold = asyncio.Event() if self.random.random() < 0.2 else None
+
+    async def log_moods(self) -> None:
+        broker = self.world.broker
+        broker.down, broker.loses_answers = self.random.choice([(True, False), (False, True), (False, False)])
+
+    async def mend(self) -> None:
+        self.weights = (10, 0, 0, 0, 0)
+        if self.world.channel.hold is not None:
+            self.world.channel.hold.set()
+            self.world.channel.hold = None
+        self.world.broker.down = self.world.broker.loses_answers = False
+        if not self.processes:
+            await self.start()
+        await self.until_all_is_committed()
+        for stack, _ in self.processes:
+            await stack.aclose()
+
+    async def until_all_is_committed(self) -> None:
+        """Lost answers are asked again after an hour at the latest, three times at most."""
+        for _ in range(4 * 60):
+            await self.world.clock.advance(60.0)
+            if not self.not_committed():
+                return
+
+    # What must hold ---------------------------------------------------------------------------
+
+    def broken_promises(self) -> bool:
+        return bool(self.lost() or self.out_of_order() or self.not_committed())
+
+    def lost(self) -> set[str]:
+        return {request_id for request_id, _, _ in self.posted} - set(self.world.channel.sent) - self.buried()
+
+    def buried(self) -> set[str]:
+        return {json.loads(letter.record.value or b"")["request_id"] for letter in self.world.broker.letters}
+
+    def out_of_order(self) -> list[tuple[str, ...]]:
+        """For each key whose first deliveries are not in the log's order: that order.
+
+        What became a dead letter ended there; that a crash sends it again is the ledger's to prevent.
+        """
+        buried = self.buried()
+        firsts = [
+            request_id for request_id in dict.fromkeys(self.world.channel.sent) if request_id not in buried
+        ]
+        wrong = []
+        for key in KEYS[:-1]:
+            order = [request_id for request_id, its_key, _ in self.posted if its_key == key]
+            seen = [request_id for request_id in firsts if request_id in set(order)]
+            if seen != [request_id for request_id in order if request_id in set(seen)]:
+                wrong.append(tuple(seen))
+        return wrong
+
+    def not_committed(self) -> list[int]:
+        ends = [self.world.broker.bounds(Shard(TOPIC, partition)).end for partition in range(PARTITIONS)]
+        return [p for p in range(PARTITIONS) if ends[p] and self.world.committed(p) != ends[p]]
+
+
+def hash_of(key: str) -> int:
+    return ord(key) % PARTITIONS
