@@ -1,0 +1,171 @@
+"""What all processes of one log in memory share: records, positions, dead letters and who holds what."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+
+from domain.errors import LogUnavailable
+from domain.ports import Bounds, Clock, DeadLetter, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
+from domain.topic import TopicPlan
+
+SILENT = "the log does not answer"
+
+
+class Member(Protocol):
+    """One process of a group, as the group sees it."""
+
+    group: str
+    topics: tuple[str, ...]
+
+    @property
+    def held(self) -> AbstractSet[Shard]:
+        """Also those that are being taken away and are not released yet."""
+
+    def assign(self, shards: Sequence[Shard]) -> None: ...
+
+    def revoke(self, seconds: float) -> None: ...
+
+    def lose(self) -> None: ...
+
+
+class MemoryBroker:
+    """What all processes of one log share, and levers for what can happen to it.
+
+    `down`: nothing is answered and nothing is taken. `loses_answers`: writes are taken but not
+    confirmed. `revoke_seconds`: how long a member may hold on to what is being taken from it.
+    """
+
+    def __init__(self, clock: Clock, plans: Sequence[TopicPlan] = (), revoke_seconds: float = 30.0) -> None:
+        self.clock = clock
+        self.revoke_seconds = revoke_seconds
+        self.loses_answers = False
+        self.topics: dict[str, TopicPlan] = {}
+        self.letters: list[DeadLetter] = []
+        self.positions: dict[tuple[str, Shard], Position] = {}
+        self._down = False
+        self._records: dict[Shard, list[Record]] = {}
+        self._firsts: dict[Shard, int] = {}
+        self._groups: dict[str, _Group] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+        self.create(plans)
+
+    @property
+    def down(self) -> bool:
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._down = down
+        self.wake()
+
+    def create(self, plans: Sequence[TopicPlan]) -> None:
+        for plan in plans:
+            if plan.name not in self.topics:
+                self.topics[plan.name] = plan
+                self._records.update({shard: [] for shard in self.shards([plan.name])})
+                self._firsts.update(dict.fromkeys(self.shards([plan.name]), 0))
+        for group in self._groups.values():
+            group.rebalance()
+
+    def shards(self, topics: Iterable[str]) -> list[Shard]:
+        known = [self.topics[name] for name in topics if name in self.topics]
+        return [Shard(plan.name, partition) for plan in known for partition in range(plan.partitions)]
+
+    def append(self, record: NewRecord) -> Receipt | Unconfirmed:
+        kept = self._records.get(record.shard)
+        if kept is None:
+            return Unconfirmed(f"the log has no partition {record.shard.partition} of {record.shard.topic}")
+        offset = self._firsts[record.shard] + len(kept)
+        now = self.clock.now()
+        kept.append(Record(record.shard, offset, record.key, record.value, record.headers, now))
+        self.wake()
+        return Unconfirmed("the answer was lost") if self.loses_answers else Receipt(offset)
+
+    def read(self, shard: Shard, offset: int, limit: int) -> list[Record]:
+        start = offset - self._firsts[shard]
+        return self._records[shard][start : start + limit]
+
+    def bounds(self, shard: Shard) -> Bounds:
+        first = self._firsts[shard]
+        return Bounds(first, first + len(self._records[shard]))
+
+    def forget(self, shard: Shard, before: int) -> None:
+        """What retention does: deletes the records below an offset."""
+        gone = before - self._firsts[shard]
+        del self._records[shard][:gone]
+        self._firsts[shard] += gone
+        self.wake()
+
+    def lose(self, member: Member) -> None:
+        """What a session time-out does: the member's shards are another's before it hears of it."""
+        member.lose()
+        self.group(member.group).rebalance()
+
+    def group(self, name: str) -> "_Group":
+        return self._groups.setdefault(name, _Group(self))
+
+    def confirm(self) -> None:
+        if self.down or self.loses_answers:
+            raise LogUnavailable(SILENT)
+
+    def answer(self) -> None:
+        if self.down:
+            raise LogUnavailable(SILENT)
+
+    def wake(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Until something changes, but no longer than `seconds` of the broker's clock."""
+        changed = asyncio.get_running_loop().create_future()
+        self._waiting.add(changed)
+        timer = asyncio.ensure_future(self.clock.sleep(seconds))
+        try:
+            await asyncio.wait({changed, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            self._waiting.discard(changed)
+
+
+class _Group:
+    """Eager rebalancing: whoever joins or leaves, everybody gives up everything and is dealt anew."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._members: list[Member] = []
+        self._deadline: float | None = None
+
+    @property
+    def deadline(self) -> float:
+        return float("inf") if self._deadline is None else self._deadline
+
+    def join(self, member: Member) -> None:
+        self._members.append(member)
+        self.rebalance()
+
+    def leave(self, member: Member) -> None:
+        self._members.remove(member)
+        self.rebalance()
+
+    def rebalance(self) -> None:
+        seconds = self._broker.revoke_seconds
+        for member in self._members:
+            member.revoke(seconds)
+        self._deadline = self._broker.clock.monotonic() + seconds
+        self.deal()
+
+    def deal(self) -> None:
+        """Hands all shards out, once nobody holds one any more or the time for that is over."""
+        late = [member for member in self._members if member.held]
+        if self._deadline is None or (late and self._broker.clock.monotonic() < self._deadline):
+            return
+        self._deadline = None
+        for member in late:
+            member.lose()
+        shards = self._broker.shards(sorted({topic for member in self._members for topic in member.topics}))
+        for index, member in enumerate(self._members):
+            member.assign(shards[index :: len(self._members)])
+        self._broker.wake()
