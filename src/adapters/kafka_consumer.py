@@ -1,0 +1,137 @@
+"""aiokafka's consumer as Herald uses it: its options, its callbacks, and what can only be seen inside it.
+
+The few looks at private attributes stand here alone; the library's version is pinned below the next minor.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from adapters.kafka_connection import stop_in_time
+from domain.ports import Shard
+
+ConsumerClass = Callable[..., Any]
+# Asked for when no shard is wanted: naming none would mean all, and not asking at all would hide the
+# errors of the group's coordination, which aiokafka holds back until somebody asks for records.
+NOBODY = TopicPartition("herald-asks-for-nothing", 0)
+_COORDINATION_DIED = "Unexpected error during coordination"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTimes:
+    """How long the group's members wait for each other, in seconds.
+
+    They build on one another: a rebalance leaves time to drain; JoinGroup blocks on the broker for as
+    long as a rebalance lasts, so a request must be allowed to take longer.
+    """
+
+    drain: float
+    session: float = 30.0
+    heartbeat: float = 3.0
+    rebalance_margin: float = 10.0
+    request_margin: float = 15.0
+
+    @property
+    def give_back(self) -> float:
+        """The longest wait for the reader's answer; the rest of the margin is for the others to join."""
+        return self.drain + 0.3 * self.rebalance_margin
+
+    @property
+    def rebalance(self) -> float:
+        return self.drain + self.rebalance_margin
+
+    @property
+    def request(self) -> float:
+        return self.rebalance + self.request_margin
+
+
+def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
+    """Options for an aiokafka consumer of the group."""
+    return {
+        "group_id": group_id,
+        "enable_auto_commit": False,
+        # Positions are read and set by us: aiokafka takes an error of OffsetFetch for "never committed",
+        # and any other policy would then skip the backlog or send all of it again.
+        "auto_offset_reset": "none",
+        "partition_assignment_strategy": (sticky_assignor(),),
+        "session_timeout_ms": _ms(times.session),
+        "heartbeat_interval_ms": _ms(times.heartbeat),
+        "rebalance_timeout_ms": _ms(times.rebalance),
+        "request_timeout_ms": _ms(times.request),
+        "metadata_max_age_ms": 60_000,
+        "max_partition_fetch_bytes": 262_144,
+    }
+
+
+def _ms(seconds: float) -> int:
+    return int(1000 * seconds)
+
+
+def sticky_assignor() -> type[StickyPartitionAssignor]:
+    """An assignor of its own for one consumer: aiokafka keeps its memory on the class.
+
+    Sticky, so that after a rebalance most shards are where they were. Exactly one: JoinGroup is sent
+    once for each assignor of the list.
+    """
+    return type("HeraldStickyAssignor", (StickyPartitionAssignor,), {})
+
+
+class RebalanceTarget(Protocol):
+    """Who is told of rebalances."""
+
+    async def give_back(self) -> None:
+        """All shards are asked back; returns when they may go to others."""
+
+    def take_over(self, shards: frozenset[Shard]) -> None:
+        """These shards are given. Must not wait for anything."""
+
+
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Passes aiokafka's callbacks on, in our words."""
+
+    def __init__(self, target: RebalanceTarget) -> None:
+        self._target = target
+
+    async def on_partitions_revoked(self, _revoked: AbstractSet[TopicPartition]) -> None:
+        # It is always all of them: aiokafka knows eager rebalances only.
+        await self._target.give_back()
+
+    def on_partitions_assigned(self, assigned: AbstractSet[TopicPartition]) -> None:
+        # No heartbeat is sent until this returns: awaiting here gets the member thrown out for ever.
+        self._target.take_over(frozenset(Shard(p.topic, p.partition) for p in assigned))
+
+
+def partition_of(shard: Shard) -> TopicPartition:
+    return TopicPartition(shard.topic, shard.partition)
+
+
+def is_evicted(consumer: Any) -> bool:
+    """Whether the group does not know this member any more, so that its shards may be another's."""
+    return bool(consumer._coordinator.generation < 0)  # noqa: SLF001 - told nowhere else
+
+
+def has_stopped_fetching(consumer: Any) -> bool:
+    """Whether the task that fetches has ended; then `getmany` answers nothing for ever, without an error."""
+    return bool(consumer._fetcher.error_future.done())  # noqa: SLF001 - told nowhere else
+
+
+def has_stopped_coordinating(error: BaseException) -> bool:
+    """Whether the error says that the task that keeps the membership has ended."""
+    return isinstance(error, errors.KafkaError) and _COORDINATION_DIED in str(error)
+
+
+async def stop_consumer(consumer: Any, seconds: float) -> None:
+    """Leaves the group and closes all connections, within about twice that time."""
+    if await stop_in_time(consumer, seconds):
+        return
+    # It waits for a broker that does not answer; at least let go of what this process holds.
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(seconds):
+            await consumer._fetcher.close()  # noqa: SLF001 - `stop` did not get that far
+            await consumer._client.close()  # noqa: SLF001

@@ -1,0 +1,162 @@
+"""`MessagePublisher` and `DeadLetters` over Kafka: `acks=all`, in order, within a limit of time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+
+from adapters.kafka_batches import Backlog
+from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_producer import LiveProducer
+from adapters.kafka_writer import KafkaWriter
+from domain.errors import LogUnavailable
+from domain.ports import DeadLetter, Headers, NewRecord, Receipt, Shard, Unconfirmed
+from domain.topic import dead_letter_topic
+
+# Below a topic's usual max.message.bytes (1 MiB): the broker refuses a batch that is larger, whole.
+BATCH_BYTES = 262_144
+METADATA_AGE_MS = 60_000
+
+ProducerClass = Callable[..., Any]
+
+
+class _WritingClient:
+    """What the publisher and the dead letters share: a producer that is kept alive, and its writer."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        limit_seconds: float,
+        gather_seconds: float,
+        backlog: Backlog,
+        producer_class: ProducerClass,
+    ) -> None:
+        self._connection = connection
+        # One try must fit into the limit of a call. aiokafka gives a batch up after at most two.
+        self._request_ms = int(1000 * min(max(limit_seconds, 1.0), 10.0))
+        self._producer_class = producer_class
+        self._options: dict[str, Any] = {}
+        self.live = LiveProducer(self._build, answer_seconds=min(limit_seconds, 3.0))
+        self.writer = KafkaWriter(
+            self.live,
+            limit_seconds=limit_seconds,
+            flight_seconds=3 * self._request_ms / 1000,
+            gather_seconds=gather_seconds,
+            backlog=backlog,
+        )
+
+    def open(self) -> None:
+        self._options = self._connection.client_options()
+        self.live.open()
+
+    async def close(self) -> None:
+        await self.writer.close()
+        await self.live.close()
+
+    def _build(self) -> Any:
+        return self._producer_class(
+            **self._options,
+            acks="all",
+            # Why not idempotent: docs/decisions/0004.
+            enable_idempotence=False,
+            request_timeout_ms=self._request_ms,
+            max_batch_size=BATCH_BYTES,
+            metadata_max_age_ms=METADATA_AGE_MS,
+        )
+
+
+class KafkaPublisher:
+    """Puts records into Kafka. A record above `BATCH_BYTES` travels alone.
+
+    `publish_timeout_seconds`: the longest that a call takes. `gather_seconds`: how long a batch waits
+    for company. `waiting_records`, `waiting_bytes`: beyond them a record is `Unconfirmed` at once.
+    Entering raises `HeraldError` when a certificate file cannot be used.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        publish_timeout_seconds: float = 8.0,
+        *,
+        gather_seconds: float = 0.002,
+        waiting_records: int = 50_000,
+        waiting_bytes: int = 64 << 20,
+        producer_class: ProducerClass = AIOKafkaProducer,
+    ) -> None:
+        backlog = Backlog(waiting_records, waiting_bytes)
+        self._client = _WritingClient(
+            connection, publish_timeout_seconds, gather_seconds, backlog, producer_class
+        )
+
+    async def __aenter__(self) -> Self:
+        self._client.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def publish(self, records: Sequence[NewRecord]) -> Sequence[Receipt | Unconfirmed]:
+        """See the port. A batch that was given up may still be written a little later."""
+        return await self._client.writer.write(records)
+
+    async def unready(self) -> str | None:
+        """See the port."""
+        return await self._client.live.unready()
+
+
+@dataclass(frozen=True, slots=True)
+class _LetterRecord:
+    """A dead letter on its way: unlike a message's record its value may be null."""
+
+    shard: Shard
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class KafkaDeadLetters:
+    """Keeps dead letters in partition 0 of the topic `{topic}.{group}.dead-letters`."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        timeout_seconds: float = 10.0,
+        producer_class: ProducerClass = AIOKafkaProducer,
+    ) -> None:
+        backlog = Backlog(10_000, 64 << 20)
+        self._client = _WritingClient(connection, timeout_seconds, 0.0, backlog, producer_class)
+
+    async def __aenter__(self) -> Self:
+        self._client.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def keep(self, letter: DeadLetter) -> None:
+        """See the port."""
+        shard = Shard(dead_letter_topic(letter.record.shard.topic, letter.group), 0)
+        record = _LetterRecord(shard, letter.record.key, letter.record.value, letter_headers(letter))
+        [answer] = await self._client.writer.write([record])
+        if isinstance(answer, Unconfirmed):
+            raise LogUnavailable(f"the dead letter was not confirmed in {shard.topic}: {answer.reason}")
+
+
+def letter_headers(letter: DeadLetter) -> Headers:
+    """The original headers, then Herald's own, all UTF-8 text; the time is RFC 3339 in UTC."""
+    shard = letter.record.shard
+    failed_at = datetime.fromtimestamp(letter.failed_at, UTC).isoformat(timespec="milliseconds")
+    added = {
+        "herald-reason": letter.reason.value,
+        "herald-error": letter.error,
+        "herald-attempts": str(letter.attempts),
+        "herald-topic": shard.topic,
+        "herald-partition": str(shard.partition),
+        "herald-offset": str(letter.record.offset),
+        "herald-failed-at": failed_at.replace("+00:00", "Z"),
+    }
+    ours = tuple((name, text.encode("utf-8", "replace")) for name, text in added.items())
+    return (*letter.record.headers, *ours)

@@ -1,0 +1,104 @@
+"""Which shards are read, from where, and what has been read but not handed out. No I/O."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from domain.ports import Fetched, Overtaken, Record, Shard
+
+Polled = Mapping[TopicPartition, "Reading"]
+
+
+class Reading:
+    """One shard since `begin`. A new `begin` is a new object, so that late answers to the old are told apart.
+
+    `next`: the offset after the last record taken from Kafka. Ours, because aiokafka's own position
+    moves also past records that an error made it drop.
+    """
+
+    __slots__ = ("first", "is_doubted", "next", "stash")
+
+    def __init__(self, offset: int) -> None:
+        self.next = offset
+        self.stash: deque[Record] = deque()
+        self.is_doubted = False  # Kafka said that `next` is out of range; nobody knows yet on which side
+        self.first: int | None = None  # where the log begins, once it is known to begin later
+
+
+class Readings:
+    """All shards that are read."""
+
+    def __init__(self) -> None:
+        self._active: dict[Shard, Reading] = {}
+
+    def begin(self, shard: Shard, offset: int) -> None:
+        self._active[shard] = Reading(offset)
+
+    def drop(self, shard: Shard) -> None:
+        self._active.pop(shard, None)
+
+    def clear(self) -> None:
+        self._active.clear()
+
+    def is_current(self, shard: Shard, reading: Reading) -> bool:
+        return self._active.get(shard) is reading
+
+    def to_poll(self, wanted: AbstractSet[Shard]) -> dict[TopicPartition, Reading]:
+        """What may be asked for now."""
+        return {
+            TopicPartition(shard.topic, shard.partition): reading
+            for shard, reading in self._active.items()
+            if shard in wanted and not reading.is_doubted
+        }
+
+    def offsets(self) -> dict[Shard, int]:
+        """Where each shard goes on."""
+        return {shard: reading.next for shard, reading in self._active.items()}
+
+    def accept(self, polled: Polled, answer: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Takes what Kafka answered, but for shards that were taken away or begun anew meanwhile."""
+        for partition, records in answer.items():
+            shard = Shard(partition.topic, partition.partition)
+            reading = polled.get(partition)
+            if reading is None or not self.is_current(shard, reading):
+                continue
+            fresh = [record_of(shard, record) for record in records if record.offset >= reading.next]
+            reading.stash.extend(fresh)
+            if fresh:
+                reading.next = fresh[-1].offset + 1
+
+    def doubt(self, polled: Polled, partitions: Iterable[TopicPartition]) -> list[tuple[Shard, Reading]]:
+        """Kafka has nothing at these positions; they are not polled until someone has looked why."""
+        doubted = []
+        for partition in partitions:
+            shard = Shard(partition.topic, partition.partition)
+            reading = polled.get(partition)
+            if reading is not None and self.is_current(shard, reading):
+                reading.is_doubted = True
+                doubted.append((shard, reading))
+        return doubted
+
+    def next_event(self, wanted: AbstractSet[Shard], limit: int) -> Fetched | Overtaken | None:
+        """Records that wait to be handed out, at most `limit`; or a shard that retention overtook."""
+        records: list[Record] = []
+        for shard, reading in self._active.items():
+            if shard not in wanted:
+                continue
+            while reading.stash and len(records) < limit:
+                records.append(reading.stash.popleft())
+        if records:
+            return Fetched(records)
+        for shard, reading in self._active.items():
+            if reading.first is not None and not reading.stash:
+                self.drop(shard)
+                return Overtaken(shard, reading.first)
+        return None
+
+
+def record_of(shard: Shard, record: Any) -> Record:
+    """Our record from aiokafka's. Kafka lets a header's value be null; we take that for empty."""
+    headers = tuple((name, value or b"") for name, value in record.headers)
+    return Record(shard, record.offset, record.key, record.value, headers, record.timestamp / 1000)

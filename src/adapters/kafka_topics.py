@@ -1,0 +1,162 @@
+"""`TopicCatalog` over Kafka."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Self
+
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from adapters.kafka_admin import AdminClass, admin_client
+from adapters.kafka_connection import KafkaConnection
+from domain.errors import HeraldError, LogUnavailable
+from domain.topic import FoundTopic, TopicPlan
+
+MOST_COPIES = 3
+SAFE_COPIES = 2
+NO_LEADER = -1
+POLL_SECONDS = 0.1
+
+# Answers to `create_topics` after which the same call may be made again.
+_PASSING = {
+    errors.RequestTimedOutError.errno,
+    errors.NotControllerError.errno,
+    errors.GroupCoordinatorNotAvailableError.errno,
+    errors.BrokerNotAvailableError.errno,
+    errors.LeaderNotAvailableError.errno,
+    errors.UnknownError.errno,
+}
+
+
+class KafkaTopicCatalog:
+    """The topics of a Kafka cluster. Each call is over within `timeout_seconds`."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        *,
+        timeout_seconds: float = 20.0,
+        admin_class: AdminClass = AIOKafkaAdminClient,
+    ) -> None:
+        self._connection = connection
+        self._timeout = timeout_seconds
+        self._admin_class = admin_class
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def find(self, names: AbstractSet[str]) -> Mapping[str, FoundTopic]:
+        """See the port."""
+        if not names:
+            return {}
+        async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
+            # All topics are asked for: asking for one by name lets a broker that creates topics
+            # by itself create it.
+            shapes = await _shapes(admin, names)
+            retention = await _topic_settings(admin, shapes, "retention.ms")
+        return {
+            name: FoundTopic(
+                name=name,
+                partitions=len(shapes[name]),
+                replication_factor=min(len(p["replicas"]) for p in shapes[name]),
+                retention_ms=int(retention[name]),
+            )
+            for name in shapes
+        }
+
+    async def create(self, plans: Sequence[TopicPlan]) -> None:
+        """See the port. Returns when every partition has a leader."""
+        if not plans:
+            return
+        async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
+            brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
+            limit = await _largest_message(admin, brokers[0]) if _any_extra(plans) else 0
+            answer = await admin.create_topics([new_topic(plan, len(brokers), limit) for plan in plans])
+            for topic_error in answer.topic_errors:
+                check_creation(*topic_error)
+            await _await_leaders(admin, {plan.name for plan in plans})
+
+
+def new_topic(plan: TopicPlan, brokers: int, largest_message: int) -> NewTopic:
+    """The plan in aiokafka's form. `largest_message`: what the brokers take where no topic says otherwise."""
+    copies = plan.replication_factor or min(MOST_COPIES, brokers)
+    settings = {
+        "retention.ms": str(plan.retention_ms),
+        "min.insync.replicas": str(SAFE_COPIES if copies >= MOST_COPIES else 1),
+    }
+    if plan.extra_message_bytes:
+        settings["max.message.bytes"] = str(largest_message + plan.extra_message_bytes)
+    return NewTopic(plan.name, plan.partitions, copies, topic_configs=settings)
+
+
+def check_creation(topic: str, code: int, message: str | None = None) -> None:
+    """Raises what one topic's answer to its creation means; one that exists already is fine."""
+    if code in {0, errors.TopicAlreadyExistsError.errno}:
+        return
+    name = errors.for_code(code).__name__
+    if code in _PASSING:
+        raise LogUnavailable(f"Kafka could not create topic {topic} now ({name}); try again")
+    raise HeraldError(f"Kafka refuses to create topic {topic}: {' '.join((message or name).split())}")
+
+
+def _any_extra(plans: Sequence[TopicPlan]) -> bool:
+    return any(plan.extra_message_bytes for plan in plans)
+
+
+async def _shapes(admin: Any, names: AbstractSet[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """The partitions of those topics that exist."""
+    found = {}
+    for topic in await admin.describe_topics():
+        if topic["topic"] not in names:
+            continue
+        if topic["error_code"] or not topic["partitions"]:
+            raise LogUnavailable(f"Kafka does not describe topic {topic['topic']} now; try again")
+        found[topic["topic"]] = topic["partitions"]
+    return found
+
+
+async def _topic_settings(admin: Any, names: Mapping[str, Any], setting: str) -> dict[str, str]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {setting: None}) for name in names]
+    values = await _settings(admin, resources)
+    if missing := names.keys() - values.keys():
+        raise LogUnavailable(f"Kafka does not tell {setting} of topic {min(missing)}; try again")
+    return values
+
+
+async def _largest_message(admin: Any, broker: int) -> int:
+    resource = ConfigResource(ConfigResourceType.BROKER, str(broker), {"message.max.bytes": None})
+    values = await _settings(admin, [resource])
+    if str(broker) not in values:
+        raise LogUnavailable("Kafka does not tell message.max.bytes; try again")
+    return int(values[str(broker)])
+
+
+async def _settings(admin: Any, resources: list[ConfigResource]) -> dict[str, str]:
+    """The one asked setting of each resource that told it, by the resource's name."""
+    values = {}
+    for answer in await admin.describe_configs(resources):
+        for code, _message, _kind, name, entries, *_ in answer.resources:
+            if not code and entries:
+                values[name] = entries[0][1]
+    return values
+
+
+async def _await_leaders(admin: Any, names: AbstractSet[str]) -> None:
+    """A topic just created has no leaders for a moment, and then refuses every record."""
+    while True:
+        topics = [topic for topic in await admin.describe_topics() if topic["topic"] in names]
+        if len(topics) == len(names) and all(_is_led(topic) for topic in topics):
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _is_led(topic: Mapping[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return not topic["error_code"] and bool(partitions) and all(p["leader"] != NO_LEADER for p in partitions)

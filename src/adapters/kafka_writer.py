@@ -1,0 +1,138 @@
+"""Writes records to Kafka in order: one batch of a partition in flight, the next one gathers meanwhile."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import errors
+
+from adapters.kafka_batches import Backlog, Call, ShardQueue, Waiting, Writable
+from adapters.kafka_connection import explain
+from adapters.kafka_producer import LiveProducer
+from domain.ports import Receipt, Shard, Unconfirmed
+
+log = logging.getLogger("herald.kafka")
+
+_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+_NO_ANSWER = "Kafka did not confirm in time"
+_FULL = "too much is waiting for Kafka already"
+_LEAVING = "the connection to Kafka is being closed"
+
+
+class KafkaWriter:
+    """Gathers the records of many calls into one batch a partition. All times are in seconds.
+
+    `gather_seconds`: how long a batch waits for company. `flight_seconds`: after it a batch without
+    an answer is given up, should aiokafka not have done so itself.
+    """
+
+    def __init__(
+        self,
+        live: LiveProducer,
+        *,
+        limit_seconds: float,
+        flight_seconds: float,
+        gather_seconds: float,
+        backlog: Backlog,
+    ) -> None:
+        self._live = live
+        self._limit = limit_seconds
+        self._flight = flight_seconds
+        self._gather = gather_seconds
+        self._backlog = backlog
+        self._queues: dict[Shard, ShardQueue] = {}
+        self._senders: set[asyncio.Task[None]] = set()
+
+    async def write(self, records: Sequence[Writable]) -> Sequence[Receipt | Unconfirmed]:
+        """One answer a record, within the limit of time; see `MessagePublisher.publish`."""
+        if not records:
+            return []
+        call = Call(len(records))
+        try:
+            for index, record in enumerate(records):
+                self._queue(Waiting(record, call, index))
+            async with asyncio.timeout(self._limit):
+                await call.done
+        except TimeoutError:
+            return call.end(self._live.why_away() or _NO_ANSWER)
+        finally:
+            # Also when the caller is cancelled: what no batch has taken yet must not be written later.
+            call.ended = True
+        return call.end(_NO_ANSWER)
+
+    async def close(self) -> None:
+        """Ends at once; calls that still wait learn that they are not confirmed."""
+        senders = list(self._senders)
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        for queue in self._queues.values():
+            queue.lose_all(_LEAVING)
+
+    def _queue(self, waiting: Waiting) -> None:
+        shard = waiting.record.shard
+        queue = self._queues.get(shard)
+        if queue is None:
+            queue = self._queues[shard] = ShardQueue(shard, self._backlog)
+        if not queue.add(waiting):
+            waiting.call.lose(waiting.index, shard, _FULL)
+        elif not queue.is_served:
+            queue.is_served = True
+            sender = asyncio.create_task(self._serve(queue))
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+
+    async def _serve(self, queue: ShardQueue) -> None:
+        """Sends batch after batch until the queue is empty."""
+        try:
+            while queue:
+                await asyncio.sleep(self._gather)
+                await self._send(queue, await self._live.get())
+        finally:
+            queue.is_served = False
+
+    async def _send(self, queue: ShardQueue, producer: Any) -> None:
+        batch = producer.create_batch()
+        taken = queue.fill(batch)
+        if not taken:
+            return
+        try:
+            async with asyncio.timeout(self._flight):
+                confirmed = await producer.send_batch(
+                    batch, queue.shard.topic, partition=queue.shard.partition
+                )
+                first_offset = (await confirmed).offset
+        except asyncio.CancelledError:
+            queue.lose(taken, _LEAVING)
+            raise
+        except _TOO_LARGE as error:
+            self._too_large(queue, taken, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is: not confirmed, and the next batch goes on
+            self._lost(queue, taken, producer, error)
+        else:
+            self._live.worked()
+            queue.confirm(taken, first_offset)
+
+    @staticmethod
+    def _too_large(queue: ShardQueue, taken: Sequence[Waiting], error: Exception) -> None:
+        """The broker refuses a batch whole; one of its records alone may be the culprit."""
+        if len(taken) > 1:
+            queue.put_back(taken)
+        else:
+            queue.lose(taken, explain(error))
+
+    def _lost(self, queue: ShardQueue, taken: Sequence[Waiting], producer: Any, error: Exception) -> None:
+        reason = explain(error)
+        queue.lose(taken, reason)
+        log.warning(
+            "Kafka did not confirm a batch",
+            extra={
+                "action": "kafka_batch_unconfirmed",
+                "topic": queue.shard.topic,
+                "partition": queue.shard.partition,
+                "records": len(taken),
+                "reason": reason,
+            },
+        )
+        self._live.failed(producer, error)
