@@ -1,4 +1,4 @@
-"""What all tests share. A contract suite's failures print like any test's."""
+"""What every test shares."""
 
 import pytest
 
