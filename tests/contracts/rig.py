@@ -1,0 +1,162 @@
+"""What the contract suites of the log's ports ask of a technology under test."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+from domain.ports import (
+    Assigned,
+    DeadLetter,
+    DeadLetters,
+    Fetched,
+    LogEvent,
+    Lost,
+    MessageLog,
+    MessagePublisher,
+    NewRecord,
+    Position,
+    Record,
+    Revoking,
+    Shard,
+    TopicCatalog,
+)
+from domain.topic import TopicPlan
+
+PARTITIONS = 3
+A_DAY_MS = 86_400_000
+
+
+def new_name(prefix: str = "topic") -> str:
+    return f"{prefix}-{uuid4().hex[:12]}"
+
+
+def plan(name: str, partitions: int = PARTITIONS, retention_ms: int = A_DAY_MS) -> TopicPlan:
+    return TopicPlan(name=name, partitions=partitions, replication_factor=1, retention_ms=retention_ms)
+
+
+class Rig(ABC):
+    """One technology with two topics made for this test; each call gives a new instance, not yet entered.
+
+    `topic` has `PARTITIONS` partitions and `other_topic` one; every log reads both. An instance
+    stands for a process: two logs of one group are two processes of that group.
+    """
+
+    topic: str
+    other_topic: str
+    patience: float = 20.0
+    """Seconds after which a test gives up waiting for something that should have happened."""
+
+    def shard(self, partition: int = 0) -> Shard:
+        return Shard(self.topic, partition)
+
+    def shards(self) -> frozenset[Shard]:
+        own = {Shard(self.topic, partition) for partition in range(PARTITIONS)}
+        return frozenset(own | {Shard(self.other_topic, 0)})
+
+    @abstractmethod
+    def publisher(self) -> MessagePublisher: ...
+
+    @abstractmethod
+    def unreachable_publisher(self) -> MessagePublisher:
+        """One whose log cannot take anything; its time limit is short."""
+
+    @abstractmethod
+    def log(self, group: str) -> MessageLog: ...
+
+    @abstractmethod
+    def dead_letters(self, group: str) -> DeadLetters: ...
+
+    @abstractmethod
+    def unreachable_dead_letters(self, group: str) -> DeadLetters:
+        """Ones that cannot be written."""
+
+    @abstractmethod
+    async def kept(self, group: str) -> Sequence[DeadLetter]:
+        """The group's dead letters of `topic`, as they were kept, with 0 as the records' timestamps."""
+
+    @abstractmethod
+    def catalog(self) -> TopicCatalog: ...
+
+    @abstractmethod
+    async def forget(self, shard: Shard, before: int) -> None:
+        """Deletes the records below an offset, as retention does."""
+
+
+def record(shard: Shard, value: str, key: str | None = None) -> NewRecord:
+    return NewRecord(shard, None if key is None else key.encode(), value.encode())
+
+
+async def eventually_ready(port: MessagePublisher | MessageLog, patience: float) -> None:
+    async with asyncio.timeout(patience):
+        while await port.unready() is not None:  # noqa: ASYNC110 - the ports have no event for it
+            await asyncio.sleep(0.05)
+
+
+class Reader:
+    """One process of a group: begins each shard where the group stands and answers revocations.
+
+    With `obliging` False it keeps what is being taken away.
+    """
+
+    def __init__(self, log: MessageLog, patience: float, *, obliging: bool = True) -> None:
+        self.log = log
+        self.patience = patience
+        self.obliging = obliging
+        self.held: set[Shard] = set()
+        self.events: list[LogEvent] = []
+        self.records: list[Record] = []
+
+    def values(self, shard: Shard) -> list[str]:
+        return [(one.value or b"").decode() for one in self.records if one.shard == shard]
+
+    async def step(self, limit: int = 100, seconds: float = 0.1) -> LogEvent | None:
+        event = await self.log.next_event(frozenset(self.held), limit, seconds)
+        match event:
+            case Assigned(shards):
+                await self._begin(shards)
+            case Revoking(shards):
+                self.held -= shards
+                await self._let_go(shards)
+            case Lost(shards):
+                self.held -= shards
+            case Fetched(records):
+                self.records += records
+            case _:
+                pass
+        if event is not None:
+            self.events.append(event)
+        return event
+
+    async def _begin(self, shards: frozenset[Shard]) -> None:
+        self.held |= shards
+        for shard in sorted(shards):
+            position = await self.log.committed(shard) or Position(0)
+            self.log.begin(shard, position.offset)
+
+    async def _let_go(self, shards: frozenset[Shard]) -> None:
+        if self.obliging:
+            await self.log.release(shards)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(self.patience):
+            while not done():
+                await self.step()
+
+    async def until_read(self, count: int) -> None:
+        await self.until(lambda: len(self.records) >= count)
+
+    async def until_held(self, shards: frozenset[Shard]) -> None:
+        await self.until(lambda: self.held == shards)
+
+    async def nothing_more(self) -> None:
+        """Gives what should not come some time to come."""
+        for _ in range(3):
+            await self.step(seconds=0.02)
+
+
+async def both_until(first: Reader, second: Reader, done: Callable[[], bool]) -> None:
+    """Two processes go on side by side, as a rebalance needs both."""
+    async with asyncio.timeout(first.patience):
+        while not done():
+            await asyncio.gather(first.step(), second.step())

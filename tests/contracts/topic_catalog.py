@@ -1,0 +1,91 @@
+"""What every `TopicCatalog` keeps."""
+
+import pytest
+
+from domain.ports import TopicCatalog
+from domain.topic import FoundTopic, dead_letter_topic
+from tests.contracts.rig import A_DAY_MS, PARTITIONS, Rig, new_name, plan
+
+
+def found(name: str, partitions: int = PARTITIONS, retention_ms: int = A_DAY_MS) -> FoundTopic:
+    return FoundTopic(name=name, partitions=partitions, replication_factor=1, retention_ms=retention_ms)
+
+
+async def find_one(catalog: TopicCatalog, name: str) -> FoundTopic | None:
+    return (await catalog.find({name})).get(name)
+
+
+class TopicCatalogContract:
+    @pytest.fixture
+    def rig(self) -> Rig:
+        raise NotImplementedError
+
+    async def test_a_created_topic_is_found_with_its_numbers(self, rig: Rig) -> None:
+        name = new_name()
+        async with rig.catalog() as catalog:
+            await catalog.create([plan(name, 5, 2 * A_DAY_MS)])
+            topics = await catalog.find({name})
+
+        assert dict(topics) == {name: found(name, 5, 2 * A_DAY_MS)}
+
+    async def test_another_instance_finds_it_too(self, rig: Rig) -> None:
+        name = new_name()
+        async with rig.catalog() as catalog:
+            await catalog.create([plan(name)])
+        async with rig.catalog() as catalog:
+            topics = await catalog.find({name})
+
+        assert dict(topics) == {name: found(name)}
+
+    async def test_several_are_created_at_once_among_them_heralds_own(self, rig: Rig) -> None:
+        name = new_name()
+        own = dead_letter_topic(name, "email")
+        async with rig.catalog() as catalog:
+            await catalog.create([plan(name, 2), plan(own, 1)])
+            topics = await catalog.find({name, own})
+
+        assert dict(topics) == {name: found(name, 2), own: found(own, 1)}
+
+    async def test_only_the_names_asked_for_are_found(self, rig: Rig) -> None:
+        async with rig.catalog() as catalog:
+            topics = await catalog.find({rig.topic, new_name("missing")})
+
+        assert dict(topics) == {rig.topic: found(rig.topic)}
+
+    async def test_asking_for_nothing_finds_nothing(self, rig: Rig) -> None:
+        async with rig.catalog() as catalog:
+            topics = await catalog.find(set())
+
+        assert dict(topics) == {}
+
+    async def test_looking_for_a_topic_does_not_make_it(self, rig: Rig) -> None:
+        name = new_name("missing")
+        async with rig.catalog() as catalog:
+            first = await find_one(catalog, name)
+            second = await find_one(catalog, name)
+
+        assert (first, second) == (None, None)
+
+    async def test_a_topic_that_exists_is_left_as_it_is(self, rig: Rig) -> None:
+        name = new_name()
+        async with rig.catalog() as catalog:
+            await catalog.create([plan(name, 2)])
+            await catalog.create([plan(name, 4, 2 * A_DAY_MS)])
+            topic = await find_one(catalog, name)
+
+        assert topic == found(name, 2)
+
+    async def test_one_that_exists_does_not_keep_the_others_from_being_made(self, rig: Rig) -> None:
+        name = new_name()
+        async with rig.catalog() as catalog:
+            await catalog.create([plan(rig.topic), plan(name)])
+            topic = await find_one(catalog, name)
+
+        assert topic == found(name)
+
+    async def test_creating_nothing_is_nothing(self, rig: Rig) -> None:
+        async with rig.catalog() as catalog:
+            await catalog.create([])
+            topic = await find_one(catalog, rig.topic)
+
+        assert topic == found(rig.topic)
