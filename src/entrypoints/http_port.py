@@ -6,10 +6,11 @@ from typing import Any
 
 import uvicorn
 
+from entrypoints.listening import last_accepted
 from entrypoints.plain_http import ASGIApp
 
 _KEEP_ALIVE_SECONDS = 75  # above the idle time of a client's pool: the client closes first
-_ABORT_SECONDS = 1.0
+_ABORT_SECONDS = 1.0  # for answers to notice that their client was dropped
 
 
 class HttpPort:
@@ -19,7 +20,8 @@ class HttpPort:
     and stops in steps of 100 ms.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, abort_seconds: float = _ABORT_SECONDS) -> None:
+        self._abort_seconds = abort_seconds
         self._config = uvicorn.Config(
             app,
             http="httptools",
@@ -51,12 +53,13 @@ class HttpPort:
             return
         for listener in server.servers:
             listener.close()
+        await last_accepted()
         tasks = set(server.server_state.tasks)
         if grace_seconds > 0 and tasks:
             _each(server, "shutdown")
             await asyncio.wait(tasks, timeout=grace_seconds)
         _each(server, "abort")
-        await _end(tasks)
+        await _end(tasks, self._abort_seconds)
 
 
 def _each(server: uvicorn.Server, act: str) -> None:
@@ -68,11 +71,11 @@ def _each(server: uvicorn.Server, act: str) -> None:
             protocol.shutdown()
 
 
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
+async def _end(tasks: set[asyncio.Task[None]], seconds: float) -> None:
     """Waits for answers whose client was dropped: they see it and return; the rest is cancelled."""
     if not tasks:
         return
-    _, stuck = await asyncio.wait(tasks, timeout=_ABORT_SECONDS)
+    _, stuck = await asyncio.wait(tasks, timeout=seconds)
     for task in stuck:
         task.cancel()
     await asyncio.gather(*stuck, return_exceptions=True)

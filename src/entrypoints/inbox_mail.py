@@ -3,6 +3,7 @@
 import email
 import re
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.policy import compat32
@@ -61,9 +62,9 @@ def _header(value: str) -> str:
         return unfolded
     try:
         chunks = decode_header(unfolded)
-    except (ValueError, LookupError):
+    except HeaderParseError:
         return unfolded
-    return "".join(_chunk(chunk, charset) for chunk, charset in chunks)
+    return "".join(_chunk(chunk, charset) for chunk, charset in chunks) or unfolded
 
 
 def _chunk(chunk: bytes | str, charset: str | None) -> str:
@@ -75,10 +76,10 @@ def _chunk(chunk: bytes | str, charset: str | None) -> str:
 
 def _body(message: Message, kind: str) -> str:
     for part in message.walk():
-        if part.get_content_type() == kind and part.get_content_disposition() != "attachment":
-            payload = part.get_payload(decode=True)
-            if isinstance(payload, bytes):
-                return _text_of(payload, part.get_content_charset()).replace("\r\n", "\n")
+        wanted = part.get_content_type() == kind and part.get_content_disposition() != "attachment"
+        payload = part.get_payload(decode=True) if wanted else None
+        if isinstance(payload, bytes):
+            return _text_of(payload, part.get_content_charset()).replace("\r\n", "\n")
     return ""
 
 

@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from entrypoints.inbox_outage import Outage, Switch
 from entrypoints.inbox_store import InboxStore, ReceivedMail
-from entrypoints.listening import BACKLOG
+from entrypoints.listening import BACKLOG, last_accepted
 
 HOST_NAME = "inbox.herald.localhost"
 # RFC 5321 grants a command line 512 octets; an address of 254 characters may take 1,016 in UTF-8.
@@ -177,6 +177,7 @@ class MailPort:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+        await last_accepted()
         for connection in list(self._connections):
             connection.drop()
         # Dropped transports tell their protocols in the loop's next turn.
