@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -19,7 +19,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 from domain.errors import HeraldError
 from domain.personal_data import mask
-from entrypoints.settings_model import Logging
+
+if TYPE_CHECKING:
+    from entrypoints.settings_model import Logging
 
 HIDDEN = "***"
 _WHOLE_WORD_BELOW = 8  # characters; a shorter secret is hidden only where it stands alone
@@ -125,7 +127,7 @@ def _reason(error: BaseException | None) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
-def configure_logging(settings: Logging, process: str, secrets: Sequence[str] = ()) -> ProcessLog:
+def configure_logging(settings: "Logging", process: str, secrets: Sequence[str] = ()) -> ProcessLog:
     """Sends all that this process logs to its file, or to stderr when no file is set.
 
     `process` is "api", "consumer-email", …; while another process of that name runs, this one gets "-2"
@@ -174,7 +176,7 @@ def _locks(path: Path, undo: ExitStack) -> bool:
     return True
 
 
-def _file_handler(path: Path, settings: Logging) -> logging.Handler:
+def _file_handler(path: Path, settings: "Logging") -> logging.Handler:
     try:
         return _LogFile(
             path,

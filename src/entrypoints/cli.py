@@ -1,0 +1,160 @@
+"""The program `herald`."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from domain.errors import HeraldError
+from entrypoints.cli_config import config
+from entrypoints.cli_options import Invocation, example, supervised, with_settings
+from entrypoints.cli_topics import topics
+
+if TYPE_CHECKING:
+    from entrypoints.settings import Loaded
+
+FAILURE = 1
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001 - click's
+    if is_asked:
+        from entrypoints.version import herald_version  # noqa: PLC0415 - takes longer than all of --help
+
+        click.echo(f"herald {herald_version()}")
+        ctx.exit()
+
+
+@click.group(epilog=example("herald run", "herald api --set api.port=9000"))
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="The version."
+)
+def herald() -> None:
+    """Takes messages over REST, keeps them in a durable log, delivers each by email and by SMS."""
+
+
+@herald.command(epilog=example("herald run", "herald run --set api.port=9000 --set logging.level=DEBUG"))
+@with_settings
+def run(invocation: Invocation, loaded: "Loaded") -> int:
+    """Everything on this machine.
+
+    API, both consumers and, where [smtp] or [sms] points at it, the local inbox: each its own process.
+    """
+    _needs_a_shared_log(loaded)
+    return invocation.programs.run(loaded, invocation.arguments)
+
+
+@herald.command(epilog=example("herald api --config /etc/herald.toml"))
+@with_settings
+@supervised
+def api(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> int:
+    """The produce API alone."""
+    _needs_a_shared_log(loaded)
+    return invocation.programs.api(loaded, supervised_by)
+
+
+@herald.command(epilog=example("herald consumer email", "herald consumer sms --set delivery.concurrency=128"))
+@click.argument("group", type=click.Choice(["email", "sms"]))
+@with_settings
+@supervised
+def consumer(invocation: Invocation, loaded: "Loaded", group: str, supervised_by: int | None) -> int:
+    """One process of a consumer group.
+
+    On Kafka several of a group share its partitions; on SQLite one works and the others stand by.
+    """
+    _needs_a_shared_log(loaded)
+    return invocation.programs.consumer(loaded, group, supervised_by)
+
+
+@herald.command(epilog=example("herald inbox --set inbox.http_port=9025"))
+@with_settings
+@supervised
+def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> int:
+    """A local mail server and SMS provider.
+
+    For development: what arrives there is held in memory and shown as JSON.
+    """
+    return invocation.programs.inbox(loaded, supervised_by)
+
+
+herald.add_command(topics)
+herald.add_command(config)
+
+
+def _needs_a_shared_log(loaded: "Loaded") -> None:
+    if loaded.settings.broker.backend == "memory":
+        raise HeraldError(
+            "broker.backend = memory lives inside one process, so the API's messages never reach a consumer: "
+            "set it to sqlite or kafka"
+        )
+
+
+def main(arguments: Sequence[str] | None = None, invocation: Invocation | None = None) -> int:
+    """Runs one command; the exit code. `arguments` without the program's name; by default the process's."""
+    # Libraries may log before a command has set its log up; on the screen that would look like an error.
+    logging.getLogger().addHandler(logging.NullHandler())
+    invocation = invocation or Invocation()
+    try:
+        return _invoke(arguments, invocation)
+    except click.Abort:
+        return FAILURE
+    except click.ClickException as error:
+        return _refuse(error)
+    except HeraldError as error:
+        return _tell(str(error), FAILURE)
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except Exception as error:  # noqa: BLE001 - a person gets a line and the log the traceback
+        return _crashed(error, invocation)
+
+
+def _invoke(arguments: Sequence[str] | None, invocation: Invocation) -> int:
+    given = None if arguments is None else list(arguments)
+    answer: Any = herald.main(given, "herald", standalone_mode=False, obj=invocation)
+    sys.stdout.flush()
+    return answer if isinstance(answer, int) else 0
+
+
+def _refuse(error: click.ClickException) -> int:
+    message = error.format_message()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(message, err=True)
+        return error.exit_code
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"; see '{context.command_path} --help'" if context else ""
+    return _tell(f"{message.rstrip('.')}{hint}", error.exit_code)
+
+
+def _tell(message: str, exit_code: int) -> int:
+    from entrypoints.logs import say  # noqa: PLC0415 - quick start
+
+    say(message)
+    return exit_code
+
+
+def _reader_has_gone() -> int:
+    """`herald topics list | head -1`: nobody is there to be told. Python flushes once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILURE
+
+
+def _crashed(error: Exception, invocation: Invocation) -> int:
+    from entrypoints.logs import configure_logging, log_crash, say  # noqa: PLC0415 - quick start
+    from entrypoints.settings_model import Settings  # noqa: PLC0415 - quick start
+
+    loaded = invocation.loaded
+    settings = loaded.settings if loaded else Settings()
+    try:
+        log = configure_logging(settings.logging, "cli", loaded.secrets() if loaded else ())
+    except HeraldError as no_log:
+        say(f"internal error ({type(error).__name__}), and {no_log}")
+        return FAILURE
+    log_crash(error, log.path)
+    log.close()
+    return FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

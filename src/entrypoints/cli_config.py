@@ -1,0 +1,52 @@
+"""`herald config`: the settings in force, and their mistakes."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.tables import show_table
+
+if TYPE_CHECKING:
+    from entrypoints.settings import Loaded
+
+
+@click.group()
+def config() -> None:
+    """Show or check the settings."""
+
+
+@config.command(
+    epilog=example("herald config show --describe", "HERALD_API__PORT=9000 herald config show --json")
+)
+@with_settings
+@click.option("--describe", is_flag=True, help="Say what each setting is for.")
+@as_json
+def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> int:
+    """The settings in force and where each came from. Secrets are stars."""
+    from entrypoints.settings_reference import settings_in_force  # noqa: PLC0415 - quick start
+
+    settings = list(settings_in_force(loaded))
+    if as_json:
+        click.echo(json.dumps({"settings": [asdict(setting) for setting in settings]}, ensure_ascii=False))
+        return 0
+    columns = ["setting", "value", "from", *(["what it is for"] if describe else [])]
+    rows = [
+        [s.name, json.dumps(s.value, ensure_ascii=False), s.origin, *([s.description] if describe else [])]
+        for s in settings
+    ]
+    show_table(columns, rows)
+    return 0
+
+
+@config.command(epilog=example("herald config check --config /etc/herald.toml"))
+@with_settings
+def check(_: Invocation, loaded: "Loaded") -> int:
+    """Ends with 0 when the settings are right, else with 1 and every mistake."""
+    given = sum(origin != "default" for origin in loaded.origins.values())
+    click.echo(
+        f"The settings are right: {given} given, {len(loaded.origins) - given} left at their defaults."
+    )
+    return 0

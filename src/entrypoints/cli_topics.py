@@ -1,0 +1,81 @@
+"""`herald topics`: what exists in the log, and making what is missing."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.tables import show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from application.apply_topics import ApplyTopics, ListedTopic
+    from entrypoints.settings import Loaded
+
+Answer = TypeVar("Answer")
+
+
+@click.group()
+def topics() -> None:
+    """List or create the topics."""
+
+
+@topics.command("list", epilog=example("herald topics list", "herald topics list --json"))
+@with_settings
+@as_json
+def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
+    """Every topic with its partitions, its replication and who is subscribed."""
+    from application.apply_topics import topics_answer  # noqa: PLC0415 - quick start
+
+    listed = _with_catalog(invocation, loaded, lambda topics: topics.list_topics())
+    if as_json:
+        click.echo(json.dumps(topics_answer(listed), ensure_ascii=False))
+        return 0
+    columns = ["topic", "partitions", "replication", "retention", "groups", "exists"]
+    show_table(columns, [_row(topic) for topic in listed])
+    return 0
+
+
+@topics.command(epilog=example("herald topics apply", "herald topics apply --config /etc/herald.toml"))
+@with_settings
+def apply(invocation: Invocation, loaded: "Loaded") -> int:
+    """Creates what is missing. What exists with other numbers is an error, and then nothing is created."""
+    applied = _with_catalog(invocation, loaded, lambda topics: topics())
+    for name in applied.created:
+        click.echo(f"created {name}")
+    if not applied.created:
+        click.echo("every topic exists already")
+    return 0
+
+
+def _row(topic: "ListedTopic") -> list[str]:
+    return [
+        f"  {topic.plan.name}" if topic.own_of else topic.plan.name,
+        str(topic.partitions),
+        str(topic.replication_factor or "by brokers"),
+        _retention(topic.found.retention_ms if topic.found else topic.plan.retention_ms),
+        ", ".join(topic.groups),
+        "yes" if topic.found else "no",
+    ]
+
+
+def _retention(ms: int) -> str:
+    return "for ever" if ms < 0 else f"{ms / 3_600_000:g} h"
+
+
+def _with_catalog(
+    invocation: Invocation, loaded: "Loaded", act: "Callable[[ApplyTopics], Awaitable[Answer]]"
+) -> Answer:
+    from application.apply_topics import ApplyTopics  # noqa: PLC0415 - quick start
+
+    settings = loaded.settings
+
+    async def run() -> Answer:
+        async with invocation.programs.topic_catalog(settings) as catalog:
+            use_case = ApplyTopics(catalog, settings.configured_topics(), settings.broker.dead_letter_days)
+            return await act(use_case)
+
+    return asyncio.run(run())

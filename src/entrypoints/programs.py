@@ -1,0 +1,40 @@
+"""What the commands start. Each is imported when it is asked for, so that `herald --help` is quick."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from domain.ports import TopicCatalog
+    from entrypoints.settings import Loaded
+    from entrypoints.settings_model import Settings
+
+
+class Programs:
+    """Each answers an exit code. `supervised_by`: the open file descriptor of the link to a supervisor."""
+
+    def run(self, loaded: "Loaded", arguments: Sequence[str]) -> int:
+        """`arguments`: the `--config` and `--set` given here, for the child processes."""
+        from entrypoints.run_all import run_all  # noqa: PLC0415 - quick start
+
+        return run_all(loaded, arguments)
+
+    def api(self, loaded: "Loaded", supervised_by: int | None) -> int:
+        from entrypoints.run_api import run_api  # noqa: PLC0415 - quick start
+
+        return run_api(loaded, supervised_by)
+
+    def consumer(self, loaded: "Loaded", group: str, supervised_by: int | None) -> int:
+        from entrypoints.run_consumer import run_consumer  # noqa: PLC0415 - quick start
+
+        return run_consumer(loaded, group, supervised_by)
+
+    def inbox(self, loaded: "Loaded", supervised_by: int | None) -> int:
+        from entrypoints.run_inbox import run_inbox  # noqa: PLC0415 - quick start
+
+        return run_inbox(loaded, supervised_by)
+
+    def topic_catalog(self, settings: "Settings") -> "TopicCatalog":
+        """The topics of the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        return Container(settings=settings).topic_catalog()
