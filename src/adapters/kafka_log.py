@@ -26,7 +26,7 @@ from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_positions import KafkaPositions
 from adapters.kafka_reading import Reading, Readings
 from domain.errors import HeraldError, LogUnavailable
-from domain.ports import Bounds, LogEvent, Position, Shard
+from domain.ports import Bounds, LogEvent, Overtaken, Position, Shard
 
 log = logging.getLogger("herald.kafka")
 
@@ -124,6 +124,8 @@ class KafkaLog:
         if self._poller is not None:
             self._poller.collect()
         event = self._membership.next_event() or self._readings.next_event(wanted, limit)
+        if isinstance(event, Overtaken):
+            self.begin(event.shard, event.first)
         if event is None and self._poller is not None:
             self._poller.ask(wanted if limit > 0 else frozenset(), max(limit, 1))
         return event

@@ -37,9 +37,6 @@ class Readings:
     def begin(self, shard: Shard, offset: int) -> None:
         self._active[shard] = Reading(offset)
 
-    def drop(self, shard: Shard) -> None:
-        self._active.pop(shard, None)
-
     def clear(self) -> None:
         self._active.clear()
 
@@ -82,7 +79,10 @@ class Readings:
         return doubted
 
     def next_event(self, wanted: AbstractSet[Shard], limit: int) -> Fetched | Overtaken | None:
-        """Records that wait to be handed out, at most `limit`; or a shard that retention overtook."""
+        """Records that wait to be handed out, at most `limit`; or a shard that retention overtook.
+
+        The latter comes again and again until the shard is begun anew.
+        """
         records: list[Record] = []
         for shard, reading in self._active.items():
             if shard not in wanted:
@@ -93,7 +93,6 @@ class Readings:
             return Fetched(records)
         for shard, reading in self._active.items():
             if reading.first is not None and not reading.stash:
-                self.drop(shard)
                 return Overtaken(shard, reading.first)
         return None
 

@@ -1,0 +1,103 @@
+"""The contract suites' technology under test: Kafka."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_consumer import GroupTimes
+from adapters.kafka_log import KafkaLog
+from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
+from adapters.kafka_reading import record_of
+from adapters.kafka_topics import KafkaTopicCatalog
+from domain.outcome import DeadLetterReason
+from domain.ports import DeadLetter, Record, Shard
+from domain.topic import dead_letter_topic
+from tests.contracts.rig import Rig, new_name, plan
+
+GROUPS = ("email", "sms")
+QUICK = GroupTimes(drain=1.0, session=6.0, heartbeat=0.3, rebalance_margin=3.0, request_margin=4.0)
+NOBODY_LISTENS = KafkaConnection(bootstrap_servers="127.0.0.1:1")
+
+
+class KafkaRig(Rig):
+    def __init__(self, address: str) -> None:
+        self.topic = new_name()
+        self.other_topic = new_name("other")
+        self.connection = KafkaConnection(bootstrap_servers=address)
+
+    async def make_topics(self) -> Self:
+        letters = [plan(dead_letter_topic(self.topic, group), 1) for group in GROUPS]
+        async with self.catalog() as catalog:
+            await catalog.create([plan(self.topic), plan(self.other_topic, 1), *letters])
+        return self
+
+    def publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(self.connection, 5.0)
+
+    def unreachable_publisher(self) -> KafkaPublisher:
+        return KafkaPublisher(NOBODY_LISTENS, 0.3)
+
+    def log(self, group: str) -> KafkaLog:
+        topics = [self.topic, self.other_topic]
+        return KafkaLog(self.connection, group, f"{self.topic}-{group}", topics, times=QUICK)
+
+    def dead_letters(self, group: str) -> KafkaDeadLetters:
+        return KafkaDeadLetters(self.connection)
+
+    def unreachable_dead_letters(self, group: str) -> KafkaDeadLetters:
+        return KafkaDeadLetters(NOBODY_LISTENS, timeout_seconds=0.3)
+
+    def catalog(self) -> KafkaTopicCatalog:
+        return KafkaTopicCatalog(self.connection)
+
+    async def kept(self, group: str) -> Sequence[DeadLetter]:
+        letters = await self.read_all(Shard(dead_letter_topic(self.topic, group), 0))
+        return [_letter_of(record, group) for record in letters]
+
+    async def read_all(self, shard: Shard) -> list[Record]:
+        """Everything that the shard holds now, read without any group."""
+        partition = TopicPartition(shard.topic, shard.partition)
+        records: list[Record] = []
+        async with AIOKafkaConsumer(bootstrap_servers=self.connection.bootstrap_servers) as consumer:
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            end = (await consumer.end_offsets([partition]))[partition]
+            while await consumer.position(partition) < end:
+                answer = await consumer.getmany(partition, timeout_ms=1000)
+                records += [record_of(shard, one) for one in answer.get(partition, [])]
+        return records
+
+    async def forget(self, shard: Shard, before: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)
+        await admin.start()
+        try:
+            await admin.delete_records(
+                {TopicPartition(shard.topic, shard.partition): RecordsToDelete(before)}
+            )
+        finally:
+            await admin.close()
+
+
+def _letter_of(kept: Record, group: str) -> DeadLetter:
+    """The letter that the contract's headers tell of."""
+    ours: Mapping[str, Any] = {name: value.decode() for name, value in kept.headers if _is_ours(name)}
+    shard = Shard(ours["herald-topic"], int(ours["herald-partition"]))
+    original = tuple(header for header in kept.headers if not _is_ours(header[0]))
+    record = replace(kept, shard=shard, offset=int(ours["herald-offset"]), headers=original, timestamp=0.0)
+    return DeadLetter(
+        record=record,
+        group=group,
+        reason=DeadLetterReason(ours["herald-reason"]),
+        error=ours["herald-error"],
+        attempts=int(ours["herald-attempts"]),
+        failed_at=datetime.fromisoformat(ours["herald-failed-at"]).timestamp(),
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("herald-")
