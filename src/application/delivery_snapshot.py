@@ -1,0 +1,30 @@
+"""How a delivery engine stands at one moment: what cannot be counted in passing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLag:
+    """One partition that this process has: the log's next offset, and the group's next one to read."""
+
+    topic: str
+    partition: int
+    end: int
+    committed: int
+
+    @property
+    def lag(self) -> int:
+        """Messages not yet committed; retention may have put the commit beyond what was seen of the end."""
+        return max(0, self.end - self.committed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySnapshot:
+    """Of one consumer process. `oldest_unfinished`: seconds since the log took it, by topic; 0: none."""
+
+    group: str
+    in_flight: int
+    channel_up: bool
+    lags: tuple[ShardLag, ...]
+    oldest_unfinished: Mapping[str, float]
