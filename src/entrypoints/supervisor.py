@@ -1,11 +1,10 @@
 """Keeps child processes running: starts them together, again when one ends, ends them together."""
 
 import asyncio
-import contextlib
 import logging
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from application.restart_policy import Restarts
@@ -60,6 +59,10 @@ class Supervisor:
         self._over = asyncio.Event()
         self._at_once = asyncio.Event()
         self._all_ready = asyncio.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._over.is_set()
 
     def stop(self) -> None:
         """Ends all gracefully; called again, at once."""
@@ -237,19 +240,3 @@ async def _first_of(*events: asyncio.Event, seconds: float) -> None:
     finally:
         for wait in waits:
             wait.cancel()
-
-
-@contextlib.contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, Ctrl-C, SIGTERM and a closed terminal call `stop`; `nohup` keeps its meaning."""
-    loop = asyncio.get_running_loop()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
