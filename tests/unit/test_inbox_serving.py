@@ -68,3 +68,12 @@ async def test_it_listens_on_ipv6_too() -> None:
         answer = await client.get(f"http://[::1]:{inbox.ports.http}/api/v1/inbox")
 
     assert answer.status_code == 200
+
+
+async def test_its_start_and_its_end_are_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "herald.inbox")
+    stop = asyncio.Event()
+    stop.set()
+    await serve_inbox(InboxOptions(smtp_port=0, sms_port=0, http_port=0), stop=stop)
+
+    assert [record.__dict__["action"] for record in caplog.records] == ["inbox_started", "inbox_stopped"]
