@@ -16,6 +16,7 @@ from application.counts import DeliveryCounts
 from application.crew import Crew
 from application.deadline import within
 from application.delivery import Delivery
+from application.delivery_snapshot import DeliverySnapshot
 from application.dispatcher import Dispatcher, Parts
 from application.intake import Intake, Unsendable
 from application.lanes import Lanes
@@ -83,11 +84,12 @@ class DeliveryEngine:
         self.counts = counts
         self.breaker = CircuitBreaker(options.concurrency, jitter)
         self.shards = Shards(options.limits)
+        self._group = channel.group
         self._log = log
         self._clock = clock
         self._options = options
         self._intake = Intake(decode, channel)
-        self._burial = Burial(dead_letters, clock, channel.group, counts)
+        self._burial = Burial(dead_letters, clock, self._group, counts)
         self._positions = Positions(log, clock, self.shards, starts, counts)
         parts = Parts(
             channel=channel,
@@ -123,6 +125,21 @@ class DeliveryEngine:
     @property
     def in_flight(self) -> int:
         return self._dispatcher.in_flight
+
+    def snapshot(self) -> DeliverySnapshot:
+        """How it stands now; the log's ends are a few seconds old."""
+        return DeliverySnapshot(
+            group=self._group,
+            in_flight=self.in_flight,
+            channel_up=not self.breaker.is_open,
+            lags=self.shards.lags(),
+            oldest_unfinished=self.shards.oldest_unfinished(self._clock.now()),
+        )
+
+    def trouble(self) -> str | None:
+        """Why a shard is not read though it is ours, if that is so: a person has to look."""
+        troubles = (f"{s.shard.topic}-{s.shard.partition}: {s.trouble}" for s in self.shards if s.trouble)
+        return next(troubles, None)
 
     def stalled(self) -> bool:
         return self._watchdog.stalled(self._clock.monotonic())

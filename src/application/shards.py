@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from application.delivery_snapshot import ShardLag
 from application.offsets import OffsetTracker
 from domain.ports import Position, Shard
 
@@ -66,10 +67,6 @@ class ShardState:
     @property
     def wants_records(self) -> bool:
         return self.begun and not self.full and not self.yielding
-
-    @property
-    def lag(self) -> int:
-        return max(0, self.end - self.offsets.safe)
 
 
 class Shards:
@@ -135,3 +132,24 @@ class Shards:
         for shard, position in positions.items():
             if (state := self._states.get(shard)) is not None:
                 state.committed = position.offset
+
+    def lags(self) -> tuple[ShardLag, ...]:
+        return tuple(
+            ShardLag(
+                topic=state.shard.topic,
+                partition=state.shard.partition,
+                end=state.end,
+                committed=state.committed,
+            )
+            for state in self._states.values()
+            if state.begun
+        )
+
+    def oldest_unfinished(self, now: float) -> dict[str, float]:
+        """Age in seconds of each topic's oldest held message; 0 where nothing is held."""
+        ages: dict[str, float] = {}
+        for state in self._states.values():
+            oldest = state.offsets.oldest
+            age = max(0.0, now - oldest) if oldest is not None else 0.0
+            ages[state.shard.topic] = max(age, ages.get(state.shard.topic, 0.0))
+        return ages

@@ -461,9 +461,7 @@ async def test_a_position_that_cannot_be_right_stops_the_shard(position: Positio
 
     async with world.running() as running:
         await world.clock.advance(5.0)
-        state = running.engine.shards.get(SHARD)
-        assert state is not None
-        assert state.trouble
+        assert running.engine.trouble()
 
     assert world.channel.asked == []
     assert world.broker.positions["email", SHARD] == position
@@ -535,9 +533,10 @@ async def test_the_lag_is_measured() -> None:
 
     async with world.running() as running:
         await world.clock.advance(6.0)
-        state = running.engine.shards.get(SHARD)
-        assert state is not None
-        assert state.lag == 2
+        snapshot = running.engine.snapshot()
+        assert [lag.lag for lag in snapshot.lags] == [2]
+        assert (snapshot.in_flight, snapshot.channel_up) == (2, True)
+        assert snapshot.oldest_unfinished == {TOPIC: 6.0}
         assert not running.engine.stalled()
 
 
