@@ -208,7 +208,7 @@ class Templates(Section):
 class Logging(Section):
     """Log files: JSON lines, one file for each process."""
 
-    level: Level = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    level: Level = Field(default="INFO", description="The least that is logged")
     file: Annotated[str, AfterValidator(rules.log_file)] = Field(
         default="logs/herald-{process}.log",
         description="{process} is api, consumer-email, …; a second one of a name gets -2; empty: stderr only",
@@ -224,7 +224,9 @@ class Logging(Section):
 class TopicSettings(Section):
     """One topic."""
 
-    name: Annotated[str, AfterValidator(rules.topic_name)] = Field(description="Letters, digits, . _ -")
+    name: Annotated[str, AfterValidator(rules.topic_name)] = Field(
+        description="Required of each topic: letters, digits, . _ -"
+    )
     partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=6, description="For life: to grow, take a new topic and drain the old"
     )

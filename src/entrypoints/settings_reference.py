@@ -5,10 +5,13 @@
 
 import json
 import sys
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 from entrypoints.settings import Loaded, value_of
 from entrypoints.settings_model import Settings, TopicSettings
@@ -75,11 +78,17 @@ def reference() -> str:
 
 def _table(title: str, model: type[BaseModel], defaults: BaseModel) -> str:
     rows = [
-        f"| `{name}` | `{_literal(getattr(defaults, name))}` | {field.description} |"
+        f"| `{name}` | `{_literal(getattr(defaults, name))}` | {_meaning(field)} |"
         for name, field in model.model_fields.items()
     ]
     about = model.__doc__ or ""
     return "\n".join([f"## {title}", "", about, "", "| field | default | |", "|---|---|---|", *rows, ""])
+
+
+def _meaning(field: FieldInfo) -> str:
+    choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is Literal else ()
+    listed = ", ".join(f"`{choice}`" for choice in choices if choice)
+    return f"{field.description}: {listed}" if listed else f"{field.description}"
 
 
 def _literal(value: object) -> str:

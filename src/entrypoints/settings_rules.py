@@ -194,7 +194,8 @@ def _topic_contradictions(topics: Sequence["TopicSettings"]) -> Iterator[Contrad
     for at, topic in enumerate(topics):
         # Kafka takes . and _ for the same in its metrics and refuses the second of such a pair.
         names = [name.replace(".", "_") for name in (topic.name, *_own_topics(topic.name))]
-        others = {topics[taken.setdefault(name, at)].name for name in names if taken.get(name, at) != at}
+        owners = [taken.setdefault(name, at) for name in names]
+        others = {topics[owner].name for owner in owners if owner != at}
         if others:
             yield ("topics",), f"{topic.name} needs a topic that {', '.join(sorted(others))} has taken"
 

@@ -6,13 +6,13 @@ import tomllib
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from entrypoints.settings_model import Settings
+from entrypoints.settings_model import Section, Settings
 
 PREFIX = "HERALD_"
 TOPICS = "topics"
@@ -49,14 +49,16 @@ class Source:
         self.mistakes.append(Mistake(name, origin, fault))
 
 
-def known_fields() -> dict[str, FieldInfo]:
+@cache
+def known_fields() -> Mapping[str, FieldInfo]:
     """Every setting by its dotted name. The topics are one setting."""
     fields: dict[str, FieldInfo] = {}
     for section, info in Settings.model_fields.items():
         if section == TOPICS:
             fields[TOPICS] = info
-        elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            fields |= {f"{section}.{name}": f for name, f in info.annotation.model_fields.items()}
+        else:
+            model = cast("type[Section]", info.annotation)
+            fields |= {f"{section}.{name}": field for name, field in model.model_fields.items()}
     return fields
 
 
@@ -133,7 +135,9 @@ def from_environment(environ: Mapping[str, str], directory: Path) -> Source:
             continue
         origin, text = f"environment {variable}", environ[variable]
         name, is_file = _setting_of(variable)
-        if name not in known_fields():
+        if not variable.isupper():
+            source.reject(name, origin, f"must be written {variable.upper()}")
+        elif name not in known_fields():
             source.reject(name, origin, _unknown(name))
         elif name in source.values:
             source.reject(name, origin, f"{name} is given by {source.values[name].origin} too")
@@ -151,9 +155,7 @@ def _is_ours(variable: str) -> bool:
 
 def _setting_of(variable: str) -> tuple[str, bool]:
     """The setting's dotted name, and whether the value is in a file. A field named `…_file` wins."""
-    words = variable.removeprefix(PREFIX)
-    name = words.replace("__", ".", 1)
-    name = name.lower() if name == name.upper() else name
+    name = variable.removeprefix(PREFIX).lower().replace("__", ".", 1)
     without_file = name.removesuffix("_file")
     if name not in known_fields() and without_file in known_fields():
         return without_file, True
