@@ -1,0 +1,52 @@
+"""What import-linter cannot say: each adapter knows the one library of its name, and only its own kin."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ADAPTERS = Path(__file__).parents[2] / "src" / "adapters"
+LIBRARIES = {
+    "email_address": {"email_validator"},
+    "http_sms": {"httpx"},
+    "jinja_templates": {"jinja2"},
+    "kafka": {"aiokafka"},
+    "memory": set(),
+    "message_json": {"msgspec"},
+    "smtp": {"aiosmtplib"},
+    "sqlite": set(),
+    "system_clock": set(),
+}
+
+
+def technology(module: str) -> str:
+    return next(name for name in LIBRARIES if module.startswith(name))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+MODULES = sorted(path for path in ADAPTERS.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_an_adapter_knows_the_one_library_of_its_name(path: Path) -> None:
+    known = LIBRARIES[technology(path.stem)] | {"domain", "adapters"} | sys.stdlib_module_names
+
+    assert {name.partition(".")[0] for name in imported(path)} <= known
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_an_adapter_knows_no_other_technology(path: Path) -> None:
+    kin = {technology(path.stem), "message_json"}
+    others = {name.removeprefix("adapters.") for name in imported(path) if name.startswith("adapters.")}
+
+    assert {technology(other) for other in others} <= kin
