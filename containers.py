@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dependency_injector import containers, providers
 
 from adapters.email_address import address_fault
-from adapters.message_json import decode_record, encode
+from adapters.message_json import RequestDecoder, decode_record, encode
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
 from application.counts import DeliveryCounts, ProduceCounts
@@ -19,6 +19,7 @@ from application.delivery_engine import DeliveryEngine, EngineOptions
 from application.notify_email import NotifyByEmail
 from application.notify_sms import NotifyBySms
 from application.produce import ProduceMessage
+from application.request_ids import RequestIds
 from domain.ports import (
     DeadLetters,
     EmailSender,
@@ -281,6 +282,8 @@ class Container(containers.DeclarativeContainer):
     )
 
     apply_topics = providers.Singleton(_apply_topics, topic_catalog, settings)
+    request_ids = providers.Singleton(RequestIds, clock, providers.Object(random.SystemRandom().getrandbits))
+    request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     produce_counts = providers.Singleton(ProduceCounts)
     produce = providers.Singleton(_produce, publisher, settings, produce_counts)
     delivery_counts = providers.Singleton(DeliveryCounts)
