@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from itertools import islice
 from urllib.parse import quote
 
 BODY_LIMIT = 10_000
@@ -27,9 +29,12 @@ NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 NO_CONTROLS_BUT_LINES = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
 
 _RFC3339 = re.compile(
-    r"^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))\Z", re.ASCII
+    r"^(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(?:\.(\d+))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))\Z",
+    re.ASCII,
 )
 _SHOWN_NAME = 64
+_SHOWN_UNKNOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +73,9 @@ def parse_time(text: str) -> datetime | None:
         return None
     date, minutes, seconds, fraction, sign, hours_off, minutes_off = match.groups()
     offset = timedelta(hours=int(hours_off or 0), minutes=int(minutes_off or 0))
+    zone = timezone(-offset if sign == "-" else offset) if sign else UTC
     seconds = "59" if seconds == "60" else seconds
     try:
-        zone = timezone(-offset if sign == "-" else offset) if sign else UTC
-        if int(minutes_off or 0) >= 60:  # noqa: PLR2004 - minutes in an hour
-            return None
         time = datetime.fromisoformat(f"{date}T{minutes}:{seconds}.{(fraction or '0')[:6]:0<6}")
     except ValueError:
         return None
@@ -91,18 +94,27 @@ def is_absent(value: object) -> bool:
 
 
 def wrong_fields(fields: Mapping[str, object], address_fault: AddressFault) -> list[FieldError]:
-    """Every wrong field of a request, in the order of the contract's table.
+    """Every wrong field of a request: unknown ones, then those of the contract's table in its order.
 
-    Whether the topic exists and has the partition is not looked at: that takes the settings.
+    Of very many unknown fields the first hundred are named, so that an answer stays near its request's
+    size. Whether the topic exists and has the partition is not looked at: that takes the settings.
     """
     rules = _rules(address_fault)
-    errors = [FieldError(pointer_to(n), "is not a known field") for n in fields if n not in rules]
+    errors = list(_unknown_fields(fields, rules))
     errors += _broken_rules(fields, rules)
     if is_absent(fields.get("topic_name")):
         errors.append(FieldError("#/topic_name", "is required"))
     if is_absent(fields.get("email")) and is_absent(fields.get("phone")):
         errors.append(FieldError("#", "at least one of email and phone is required"))
     return errors
+
+
+def _unknown_fields(fields: Mapping[str, object], rules: Mapping[str, Fault]) -> Iterator[FieldError]:
+    unknown = [name for name in fields if name not in rules]
+    for name in islice(unknown, _SHOWN_UNKNOWN):
+        yield FieldError(pointer_to(name), "is not a known field")
+    if len(unknown) > _SHOWN_UNKNOWN:
+        yield FieldError("#", f"has {len(unknown) - _SHOWN_UNKNOWN} more unknown fields")
 
 
 def _broken_rules(fields: Mapping[str, object], rules: Mapping[str, Fault]) -> Iterator[FieldError]:
@@ -112,6 +124,7 @@ def _broken_rules(fields: Mapping[str, object], rules: Mapping[str, Fault]) -> I
             yield FieldError(pointer_to(name), detail)
 
 
+@lru_cache(maxsize=4)
 def _rules(address_fault: AddressFault) -> dict[str, Fault]:
     return {
         "request_id": _text(REQUEST_ID, "must be 1 to 128 of A-Z a-z 0-9 . _ : -"),

@@ -1,0 +1,53 @@
+"""The ASGI function before the Litestar application: keys, and the short way for produce requests."""
+
+from collections.abc import Mapping
+
+from entrypoints.api_keys import Keys
+from entrypoints.endpoint import Endpoint
+from entrypoints.plain_http import ASGIApp, ASGIMessage, Receive, Send
+from entrypoints.problems import UNAUTHORIZED, Answer
+
+OPEN = "/health/"
+
+
+class FrontDoor:
+    """Lets in who has a key; `/health/*` is open to all.
+
+    POST to a path of `endpoints` is answered here when `hot`, otherwise by the application's routes: they
+    ask the same endpoint, which looks at the key itself. Keys are asked for before the path is looked at,
+    so that a stranger cannot tell what exists.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, Endpoint], *, hot: bool) -> None:
+        self._app = app
+        self._keys = keys
+        self._endpoints = endpoints
+        self._hot = hot
+
+    async def __call__(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        endpoint = self._endpoints.get(scope["path"]) if scope["method"] == "POST" else None
+        if endpoint is None:
+            await self._elsewhere(scope, receive, send)
+        elif self._hot:
+            await say(await endpoint.answer(scope["headers"], receive), send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _elsewhere(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith(OPEN) and self._is_stranger(scope):
+            await say(UNAUTHORIZED, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_stranger(self, scope: ASGIMessage) -> bool:
+        return self._keys.grant(dict(scope["headers"]).get(b"authorization")) is None
+
+
+async def say(answer: Answer, send: Send) -> None:
+    """Sends an answer whole."""
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,152 @@
+"""The produce API as one ASGI application. Litestar routes, a front door before them."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from litestar import Litestar, Request, Response, route
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from litestar.handlers import HTTPRouteHandler
+
+from adapters.message_json import RequestDecoder
+from application.counts import ProduceCounts
+from application.produce import ProduceMessage
+from domain.ports import Clock
+from domain.topic import Topic
+from entrypoints.api_keys import Keys, NoKeys
+from entrypoints.batch_endpoint import NDJSON, ProduceBatch
+from entrypoints.endpoint import Endpoint
+from entrypoints.front_door import FrontDoor
+from entrypoints.openapi import openapi_document
+from entrypoints.pages import Page, Pages
+from entrypoints.plain_http import ASGIApp, Receive
+from entrypoints.problems import INTERNAL_ERROR, JSON, Answer, Problem, ProblemKind
+from entrypoints.produce_endpoint import ProduceOne
+
+_log = logging.getLogger("herald.api")
+
+PRODUCE = "/api/v1/produce"
+BATCH = "/api/v1/produce/batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """What the API is made of.
+
+    `lifespan` opens what the API needs and closes it again. `unready`: why the log does not answer, in a
+    few words, or None. `list_topics` may raise `LogUnavailable`. `render_metrics` gives Prometheus text.
+    """
+
+    decode: RequestDecoder
+    produce: ProduceMessage
+    unready: Callable[[], Awaitable[str | None]]
+    topics: Sequence[str]
+    list_topics: Callable[[], Awaitable[Sequence[Topic]]]
+    render_metrics: Callable[[], Awaitable[bytes]]
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]]
+    keys: Keys
+    counts: ProduceCounts
+    clock: Clock
+    version: str
+    max_body_bytes: int = 65_536
+    max_batch_bytes: int = 8_388_608
+    max_batch_messages: int = 10_000
+
+
+def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
+    """The whole API. `hot`: produce requests pass Litestar by; the answers are the same either way."""
+    endpoints = {PRODUCE: _produce(parts), BATCH: _batch(parts)}
+    pages = Pages(
+        unready=parts.unready,
+        list_topics=parts.list_topics,
+        render_metrics=parts.render_metrics,
+        document=_document(parts),
+    )
+    posts = [_post(path, endpoint) for path, endpoint in endpoints.items()]
+    app = Litestar(
+        [*posts, *(_get(path, page) for path, page in pages.by_path().items())],
+        lifespan=[lambda _: parts.lifespan()],
+        # Litestar's own would take over the root logger's handlers.
+        logging_config=None,
+        # Its document would not know the bodies: they are decoded by Herald itself.
+        openapi_config=None,
+        exception_handlers={
+            NotFoundException: _not_found,
+            MethodNotAllowedException: _method_not_allowed,
+            Exception: _internal_error,
+        },
+    )
+    return FrontDoor(cast("ASGIApp", app), parts.keys, endpoints, hot=hot)
+
+
+def _produce(parts: ApiParts) -> Endpoint:
+    return Endpoint(
+        respond=ProduceOne(parts.decode, parts.produce),
+        media_types=frozenset({JSON}),
+        max_bytes=parts.max_body_bytes,
+        keys=parts.keys,
+        counts=parts.counts,
+        clock=parts.clock,
+    )
+
+
+def _batch(parts: ApiParts) -> Endpoint:
+    return Endpoint(
+        respond=ProduceBatch(parts.decode, parts.produce, parts.clock, parts.max_batch_messages),
+        media_types=frozenset({JSON, NDJSON}),
+        max_bytes=parts.max_batch_bytes,
+        keys=parts.keys,
+        counts=parts.counts,
+        clock=parts.clock,
+    )
+
+
+def _document(parts: ApiParts) -> dict[str, Any]:
+    return openapi_document(
+        parts.version,
+        parts.topics,
+        keyed=not isinstance(parts.keys, NoKeys),
+        max_messages=parts.max_batch_messages,
+    )
+
+
+def _post(path: str, endpoint: Endpoint) -> HTTPRouteHandler:
+    @route(path, http_method=["POST"])
+    async def take(request: Request[Any, Any, Any]) -> Response[bytes]:
+        receive = cast("Receive", request.receive)
+        return _response(await endpoint.answer(list(request.scope["headers"]), receive))
+
+    return take
+
+
+def _get(path: str, page: Page) -> HTTPRouteHandler:
+    @route(path, http_method=["GET", "HEAD"])
+    async def show() -> Response[bytes]:
+        return _response(await page())
+
+    return show
+
+
+def _response(answer: Answer) -> Response[bytes]:
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+def _not_found(_request: Request[Any, Any, Any], _error: NotFoundException) -> Response[bytes]:
+    return _response(Problem(ProblemKind.NOT_FOUND, "There is no such path; see /docs.").answer())
+
+
+def _method_not_allowed(_: Request[Any, Any, Any], error: MethodNotAllowedException) -> Response[bytes]:
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    allowed = ", ".join(sorted(headers["allow"].split(", ")))
+    problem = Problem(ProblemKind.METHOD_NOT_ALLOWED, f"Allowed here: {allowed}.")
+    return _response(problem.answer((b"allow", allowed.encode())))
+
+
+def _internal_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.error(
+        "A request failed", exc_info=error, extra={"action": "request_failed", "path": request.scope["path"]}
+    )
+    return _response(INTERNAL_ERROR.answer())

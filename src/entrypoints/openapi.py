@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 document of the API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from entrypoints.openapi_schemas import ref, schemas
+from entrypoints.problems import ProblemKind
+
+Json = dict[str, Any]
+
+_RETRY_AFTER: Json = {
+    "Retry-After": {"description": "Seconds to wait at least", "schema": {"type": "integer", "minimum": 0}}
+}
+
+
+def openapi_document(version: str, topics: Sequence[str], *, keyed: bool, max_messages: int) -> Json:
+    """What the API of these topics understands and answers. `keyed`: keys are asked for."""
+    document: Json = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Herald",
+            "version": version,
+            "summary": "Takes messages, keeps them in a durable log, delivers each by email and by SMS.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": _paths(topics, max_messages, keyed=keyed),
+        "components": {"schemas": schemas(topics)},
+    }
+    if keyed:
+        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return document
+
+
+def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
+    guarded = [ProblemKind.UNAUTHORIZED] if keyed else []
+    return {
+        "/api/v1/produce": {"post": _produce(topics, keyed=keyed)},
+        "/api/v1/produce/batch": {"post": _batch(topics, max_messages, keyed=keyed)},
+        "/api/v1/topics": {
+            "get": _get("listTopics", "The topics", ref("Topics"), guarded, ProblemKind.LOG_UNAVAILABLE)
+        },
+        "/health/live": {"get": _open(_get("live", "Whether the process works", ref("Health"), []))},
+        "/health/ready": {
+            "get": _open(
+                _get("ready", "Whether the log answers", ref("Health"), [], ProblemKind.LOG_UNAVAILABLE)
+            )
+        },
+        "/metrics": {"get": _text("metrics", "Counts for Prometheus", "text/plain", guarded)},
+        "/schema/openapi.json": {
+            "get": _get("openapi", "This document", {"type": "object"}, guarded),
+        },
+    }
+
+
+def _open(operation: Json) -> Json:
+    return {**operation, "security": []}
+
+
+def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
+    kinds = [
+        kind for kind in ProblemKind if kind not in {ProblemKind.NOT_FOUND, ProblemKind.METHOD_NOT_ALLOWED}
+    ]
+    return {
+        "operationId": "produce",
+        "summary": "Take one message",
+        "description": "202 is answered only after the log has the message safely.",
+        "parameters": [_traceparent()],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": ref("Message"), "example": _example(topics)}},
+        },
+        "responses": {"202": _answer("The log has it", ref("Accepted")), **_problems(kinds, keyed=keyed)},
+    }
+
+
+def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
+    kinds = [ProblemKind.UNAUTHORIZED, ProblemKind.BODY_TOO_LARGE, ProblemKind.UNSUPPORTED_MEDIA_TYPE]
+    kinds.append(ProblemKind.INTERNAL_ERROR)
+    batch = ref("Batch")
+    none_valid = _answer("None could be accepted, or the body is no batch", batch)
+    none_valid["content"] |= _problem_content()
+    array = {"type": "array", "minItems": 1, "maxItems": max_messages, "items": ref("Message")}
+    return {
+        "operationId": "produceBatch",
+        "summary": "Take many messages; each stands for itself",
+        "description": (
+            "After the first message of a partition that the log did not confirm, all later ones of that "
+            "partition are answered 503 too, so that sending them again keeps their order."
+        ),
+        "parameters": [_traceparent()],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": array, "example": [_example(topics)]},
+                "application/x-ndjson": {
+                    "schema": {"type": "string", "description": "A message as JSON on each line"}
+                },
+            },
+        },
+        "responses": {
+            "202": _answer("The log has all", batch),
+            "207": _answer("The log has some", batch),
+            "400": none_valid,
+            "503": {**_answer("The log confirmed none", batch), "headers": _RETRY_AFTER},
+            **_problems(kinds, keyed=keyed),
+        },
+    }
+
+
+def _get(name: str, summary: str, schema: Json, guarded: list[ProblemKind], *kinds: ProblemKind) -> Json:
+    responses = {"200": _answer(summary, schema), **_problems([*guarded, *kinds], keyed=True)}
+    return {"operationId": name, "summary": summary, "responses": responses}
+
+
+def _text(name: str, summary: str, media_type: str, guarded: list[ProblemKind]) -> Json:
+    found = {"description": summary, "content": {media_type: {"schema": {"type": "string"}}}}
+    responses = {"200": found, **_problems(guarded, keyed=True)}
+    return {"operationId": name, "summary": summary, "responses": responses}
+
+
+def _answer(description: str, schema: Json) -> Json:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _problems(kinds: Sequence[ProblemKind], *, keyed: bool) -> Json:
+    """A response for each status; several kinds of one status share it."""
+    responses: Json = {}
+    for kind in kinds:
+        if not keyed and kind in {ProblemKind.UNAUTHORIZED, ProblemKind.FORBIDDEN}:
+            continue
+        response = responses.setdefault(str(kind.status), {"description": "", "content": _problem_content()})
+        response["description"] = ", ".join(filter(None, [response["description"], kind.slug]))
+        if kind is ProblemKind.LOG_UNAVAILABLE:
+            response["headers"] = _RETRY_AFTER
+    return responses
+
+
+def _problem_content() -> Json:
+    return {"application/problem+json": {"schema": ref("Problem")}}
+
+
+def _traceparent() -> Json:
+    description = "W3C Trace Context; kept in the record's headers when it is well formed."
+    return {"name": "traceparent", "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+def _example(topics: Sequence[str]) -> Json:
+    return {
+        "topic_name": topics[0],
+        "message_body": "Your payment of 25.00 EUR has been received.",
+        "transaction_id": "TX-1001",
+        "customer_id": "C-7",
+        "email": "ada@example.com",
+        "phone": "+15551234567",
+        "key": "C-7",
+    }

@@ -1,0 +1,141 @@
+"""The JSON schemas of what the API takes and answers. Limits and patterns are the domain's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.message import (
+    BODY_LIMIT,
+    EMAIL_LIMIT,
+    NO_CONTROLS,
+    NO_CONTROLS_BUT_LINES,
+    PHONE,
+    REQUEST_ID,
+    TEXT_LIMIT,
+)
+from entrypoints.problems import TYPE_PREFIX, ProblemKind
+
+Json = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_ID: Json = {"type": "string", "examples": ["018f6f2e-7b1c-7d3a-9c55-2f6f0a6f1c11"]}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def schemas(topics: Sequence[str]) -> Json:
+    """Every schema that `ref` names."""
+    return {
+        "Message": _message(topics),
+        "Accepted": _object({"request_id": _ID, "topic_name": _TEXT, "partition": _COUNT, "offset": _COUNT}),
+        "Failed": _failed(),
+        "Batch": _batch(),
+        "Topics": _object({"topics": {"type": "array", "items": ref("Topic")}}),
+        "Topic": _topic(),
+        "Health": _object({"status": {"type": "string", "enum": ["live", "ready"]}}),
+        "Problem": _problem(),
+        "FieldError": _field_error(),
+    }
+
+
+def _object(properties: Json, optional: Sequence[str] = ()) -> Json:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _message(topics: Sequence[str]) -> Json:
+    return {
+        "type": "object",
+        "description": 'At least one of email and phone. An optional field given as `""` or null is absent.',
+        "additionalProperties": False,
+        "required": ["topic_name"],
+        "anyOf": [_given("email"), _given("phone")],
+        "properties": {
+            "request_id": _or_empty(
+                REQUEST_ID,
+                "A UUID of version 7 is made if absent. Sent again with the same id, it is one message.",
+            ),
+            "topic_name": {"type": "string", "enum": list(topics)},
+            "message_body": _optional(
+                "Without control characters but newline and tab.",
+                pattern=_ecma(NO_CONTROLS_BUT_LINES),
+                maxLength=BODY_LIMIT,
+            ),
+            "transaction_id": _name("Shown in the mail and the text."),
+            "customer_id": _name("Kept with the message."),
+            "email": _optional(
+                "A mail address (RFC 6531): no quoted part, no address literal, two or more labels.",
+                maxLength=EMAIL_LIMIT,
+                format="idn-email",
+            ),
+            "phone": _or_empty(PHONE, "In E.164 form."),
+            "key": _name("Messages of one key stay in order."),
+            "partition": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "description": "Wins over the key; below the number of the topic's partitions.",
+            },
+            "expires_at": _optional(
+                "RFC 3339; past it the message is not sent any more.", format="date-time"
+            ),
+        },
+    }
+
+
+def _given(name: str) -> Json:
+    return {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+
+
+def _optional(description: str, **rules: Any) -> Json:
+    return {"type": ["string", "null"], "description": description, **rules}
+
+
+def _name(description: str) -> Json:
+    return _optional(description, pattern=_ecma(NO_CONTROLS), maxLength=TEXT_LIMIT)
+
+
+def _or_empty(pattern: str, description: str) -> Json:
+    return _optional(description, pattern=rf"^$|{_ecma(pattern)}")
+
+
+def _ecma(pattern: str) -> str:
+    """Schemas have patterns of ECMA-262: there `$` is the very end, and Python's own sign for it unknown."""
+    return pattern.replace(r"\Z", "$")
+
+
+def _failed() -> Json:
+    return _object({"request_id": {"type": ["string", "null"]}, "error": ref("Problem")})
+
+
+def _batch() -> Json:
+    results = {
+        "type": "array",
+        "description": "One for each message, in the order given.",
+        "items": {"anyOf": [ref("Accepted"), ref("Failed")]},
+    }
+    return _object({"accepted": _COUNT, "rejected": _COUNT, "results": results})
+
+
+def _topic() -> Json:
+    groups = {"type": "array", "items": _TEXT}
+    return _object({"name": _TEXT, "partitions": _COUNT, "replication_factor": _COUNT, "groups": groups})
+
+
+def _problem() -> Json:
+    kinds = {"type": "string", "enum": [TYPE_PREFIX + kind.slug for kind in ProblemKind]}
+    members = {
+        "type": kinds,
+        "title": _TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": _TEXT,
+        "errors": {"type": "array", "description": "Every wrong field.", "items": ref("FieldError")},
+        "request_id": {"type": "string", "description": "Of a message that may be in the log or not."},
+    }
+    return {"description": "RFC 9457", **_object(members, optional=("errors", "request_id"))}
+
+
+def _field_error() -> Json:
+    pointer = {"type": "string", "description": "A JSON pointer (RFC 6901)", "examples": ["#/email"]}
+    return _object({"pointer": pointer, "detail": _TEXT})

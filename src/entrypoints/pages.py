@@ -1,0 +1,104 @@
+"""What the API shows to who asks with GET."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from domain.errors import LogUnavailable
+from domain.topic import Topic
+from entrypoints.docs_page import (
+    CONTENT_SECURITY_POLICY,
+    PAGE_DOCUMENT,
+    as_openapi_3_0,
+    docs_asset,
+    docs_paths,
+)
+from entrypoints.metrics import METRICS_CONTENT_TYPE
+from entrypoints.problems import JSON, Answer, Problem, ProblemKind, answer
+
+Page = Callable[[], Awaitable[Answer]]
+
+_DOCS_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Pages:
+    """One method for each page. `document` is the OpenAPI document."""
+
+    def __init__(
+        self,
+        *,
+        unready: Callable[[], Awaitable[str | None]],
+        list_topics: Callable[[], Awaitable[Sequence[Topic]]],
+        render_metrics: Callable[[], Awaitable[bytes]],
+        document: Mapping[str, Any],
+    ) -> None:
+        self._unready = unready
+        self._list_topics = list_topics
+        self._render_metrics = render_metrics
+        self._document = _json(document)
+        self._older_document = answer(200, JSON, as_openapi_3_0(document))
+
+    def by_path(self) -> dict[str, Page]:
+        """The page of each path."""
+        return {
+            "/health/live": self.live,
+            "/health/ready": self.ready,
+            "/api/v1/topics": self.topics,
+            "/metrics": self.metrics,
+            "/schema/openapi.json": self.document,
+            PAGE_DOCUMENT: self.older_document,
+            **{path: partial(_docs, path) for path in docs_paths()},
+        }
+
+    async def live(self) -> Answer:
+        """Nothing of the API works for itself while nobody asks, so it cannot stall."""
+        return _json({"status": "live"})
+
+    async def ready(self) -> Answer:
+        reason = await self._unready()
+        return _json({"status": "ready"}) if reason is None else _log_unavailable(reason)
+
+    async def topics(self) -> Answer:
+        try:
+            topics = await self._list_topics()
+        except LogUnavailable as error:
+            return _log_unavailable(str(error))
+        return _json({"topics": [_topic(topic) for topic in topics]})
+
+    async def metrics(self) -> Answer:
+        return answer(200, METRICS_CONTENT_TYPE.encode(), await self._render_metrics())
+
+    async def document(self) -> Answer:
+        return self._document
+
+    async def older_document(self) -> Answer:
+        return self._older_document
+
+
+async def _docs(path: str) -> Answer:
+    media_type, body = await asyncio.to_thread(docs_asset, path)
+    return answer(200, media_type.encode(), body, _DOCS_HEADERS)
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "name": topic.name,
+        "partitions": topic.partitions,
+        "replication_factor": topic.replication_factor,
+        "groups": topic.groups,
+    }
+
+
+def _json(value: object) -> Answer:
+    return answer(200, JSON, msgspec.json.encode(value))
+
+
+def _log_unavailable(reason: str) -> Answer:
+    return Problem(ProblemKind.LOG_UNAVAILABLE, reason).answer()
