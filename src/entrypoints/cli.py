@@ -1,7 +1,6 @@
 """The program `herald`."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -92,7 +91,10 @@ def _needs_a_shared_log(loaded: "Loaded") -> None:
 
 
 def main(arguments: Sequence[str] | None = None, invocation: Invocation | None = None) -> int:
-    """Runs one command; the exit code. `arguments` without the program's name; by default the process's."""
+    """Runs one command; the exit code. `arguments` without the program's name; by default the process's.
+
+    A reader that went away (`herald config show | head -1`) is click's to end with, quietly.
+    """
     # Libraries may log before a command has set its log up; on the screen that would look like an error.
     logging.getLogger().addHandler(logging.NullHandler())
     invocation = invocation or Invocation()
@@ -104,8 +106,6 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
         return _refuse(error)
     except HeraldError as error:
         return _tell(str(error), FAILURE)
-    except BrokenPipeError:
-        return _reader_has_gone()
     except Exception as error:  # noqa: BLE001 - a person gets a line and the log the traceback
         return _crashed(error, invocation)
 
@@ -113,7 +113,6 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
 def _invoke(arguments: Sequence[str] | None, invocation: Invocation) -> int:
     given = None if arguments is None else list(arguments)
     answer: Any = herald.main(given, "herald", standalone_mode=False, obj=invocation)
-    sys.stdout.flush()
     return answer if isinstance(answer, int) else 0
 
 
@@ -132,12 +131,6 @@ def _tell(message: str, exit_code: int) -> int:
 
     say(message)
     return exit_code
-
-
-def _reader_has_gone() -> int:
-    """`herald topics list | head -1`: nobody is there to be told. Python flushes once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILURE
 
 
 def _crashed(error: Exception, invocation: Invocation) -> int:

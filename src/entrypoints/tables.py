@@ -12,6 +12,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], stream: Te
         _show_on_terminal(columns, rows, stream)
     else:
         stream.write(plain_table(columns, rows))
+    stream.flush()
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

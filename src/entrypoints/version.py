@@ -3,9 +3,9 @@
 from importlib.metadata import PackageNotFoundError, version
 
 
-def herald_version() -> str:
+def herald_version(distribution: str = "herald") -> str:
     """The installed version; of a checkout that was never installed nobody knows."""
     try:
-        return version("herald")
+        return version(distribution)
     except PackageNotFoundError:
         return "unknown"
