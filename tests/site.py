@@ -1,0 +1,199 @@
+"""Herald as its operator has it: real processes in a folder of their own, talked to over their ports."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.plain_client import plain_client
+
+POLL_SECONDS = 0.05
+HERALD = (sys.executable, "-P", "-m", "entrypoints.cli")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> bool:
+    """Whether `check` came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx.TransportError):
+            if await check():
+                return True
+        await asyncio.sleep(POLL_SECONDS)
+    return False
+
+
+class Site:
+    """One machine: a folder, its ports, and the settings that all its processes share."""
+
+    def __init__(self, folder: Path, log: Mapping[str, str]) -> None:
+        self.folder = folder
+        topics = json.loads(log.get("HERALD_TOPICS", '[{"name": "transactions"}]'))
+        self.topic = str(topics[0]["name"])
+        api, smtp, sms, http, email, texts = free_ports(6)
+        self.health_ports = {"email": email, "sms": texts}
+        self.api = f"http://127.0.0.1:{api}"
+        self.inbox_url = f"http://127.0.0.1:{http}"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HERALD_")},
+            "HERALD_API__PORT": str(api),
+            "HERALD_SMTP__PORT": str(smtp),
+            "HERALD_SMS__URL": f"http://127.0.0.1:{sms}",
+            "HERALD_INBOX__SMTP_PORT": str(smtp),
+            "HERALD_INBOX__SMS_PORT": str(sms),
+            "HERALD_INBOX__HTTP_PORT": str(http),
+            **log,
+        }
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.http = plain_client(timeout=15.0)
+
+    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
+        """A Herald process. What it prints goes to `output.txt` in the folder."""
+        output = (self.folder / "output.txt").open("ab")
+        with output:
+            process = subprocess.Popen(
+                [*HERALD, *arguments],
+                cwd=self.folder,
+                env={**self.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.running.append(process)
+        return process
+
+    def start_consumer(self, group: str, **environ: str) -> subprocess.Popen[bytes]:
+        port = str(self.health_ports[group])
+        return self.start("consumer", group, HERALD_CONSUMER__PORT=port, **environ)
+
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    # Talking to it ----------------------------------------------------------------------------
+
+    async def ready(self, url: str = "", seconds: float = 40.0) -> bool:
+        async def answers() -> bool:
+            return (await self.http.get(f"{url or self.api}/health/ready")).status_code == 200
+
+        return await eventually(answers, seconds)
+
+    async def start_all(self) -> None:
+        """API, both consumers and the inbox, each by itself, all ready."""
+        for command in ("api", "inbox"):
+            self.start(command)
+        for group in self.health_ports:
+            self.start_consumer(group)
+        assert await self.ready(), self.output()
+        assert await self.inbox_ready(), self.output()
+        for group in self.health_ports:
+            assert await self.consumer_ready(group), self.output()
+
+    async def consumer_ready(self, group: str) -> bool:
+        return await self.ready(f"http://127.0.0.1:{self.health_ports[group]}")
+
+    async def inbox_ready(self) -> bool:
+        async def answers() -> bool:
+            return (await self.http.get(f"{self.inbox_url}/api/v1/inbox")).status_code == 200
+
+        return await eventually(answers)
+
+    async def post(self, **fields: Any) -> httpx.Response:
+        message = {"topic_name": self.topic, "email": "ada@example.test", "phone": "+12025550143", **fields}
+        return await self.http.post(f"{self.api}/api/v1/produce", json=message)
+
+    async def post_many(self, count: int, prefix: str = "m", **fields: Any) -> None:
+        """Posts messages `{prefix}0`, `{prefix}1`, … and insists on a 202 for each."""
+        for number in range(count):
+            answer = await self.post(request_id=f"{prefix}{number}", **fields)
+            assert answer.status_code == 202, answer.text
+
+    async def inbox(self, limit: int = 10_000) -> Any:
+        return (await self.http.get(f"{self.inbox_url}/api/v1/inbox", params={"limit": limit})).json()
+
+    async def outage(self, **states: str) -> None:
+        answer = await self.http.put(f"{self.inbox_url}/api/v1/inbox/outage", json=states)
+        assert answer.status_code == 200, answer.text
+
+    async def arrived(self, emails: int, sms: int, seconds: float = 60.0) -> bool:
+        """Whether that many, or more, were received in time."""
+
+        async def all_there() -> bool:
+            totals = (await self.inbox(limit=1))["totals"]
+            return bool(totals["emails"] >= emails and totals["sms"] >= sms)
+
+        return await eventually(all_there, seconds)
+
+    async def metric(self, group: str, name: str) -> float:
+        """The sum of a metric's samples on a consumer."""
+        text = (await self.http.get(f"http://127.0.0.1:{self.health_ports[group]}/metrics")).text
+        lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    async def metric_reaches(self, group: str, name: str, value: float, *, at_most: bool = False) -> bool:
+        """Whether the metric comes to that value, from below or with `at_most` from above."""
+
+        async def reached() -> bool:
+            now = await self.metric(group, name)
+            return now <= value if at_most else now >= value
+
+        return await eventually(reached)
+
+
+def sqlite_log() -> dict[str, str]:
+    return {"HERALD_BROKER__BACKEND": "sqlite"}
+
+
+def kafka_log(address: str, name: str) -> dict[str, str]:
+    """A topic and groups of its own on a broker that others use too."""
+    topics = [{"name": name, "partitions": 3}]
+    return {
+        "HERALD_BROKER__BACKEND": "kafka",
+        "HERALD_KAFKA__BOOTSTRAP_SERVERS": address,
+        "HERALD_KAFKA__GROUP_PREFIX": f"{name}-",
+        "HERALD_TOPICS": json.dumps(topics),
+    }
+
+
+@asynccontextmanager
+async def site(folder: Path, log: Mapping[str, str]) -> AsyncIterator[Site]:
+    """A machine whose processes end with the test."""
+    one = Site(folder, log)
+    try:
+        yield one
+    finally:
+        await one.close()
