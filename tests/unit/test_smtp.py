@@ -353,7 +353,7 @@ async def test_a_cancel_that_comes_together_with_a_reply_is_obeyed(
     assert cancelled.cancelled()
 
 
-@pytest.mark.parametrize("phase", ["connect", "MAIL", "RCPT", "DATA", "content"])
+@pytest.mark.parametrize("phase", ["connect", "EHLO", "MAIL", "RCPT", "DATA", "content"])
 async def test_a_cancelled_mails_answer_never_reaches_the_next_mail(
     server: SmtpTestServer, phase: str
 ) -> None:
@@ -423,6 +423,18 @@ async def test_a_closed_port_is_named() -> None:
 
     assert isinstance(outcome, ChannelDown)
     assert f"127.0.0.1 on port {port}" in outcome.reason
+
+
+async def test_a_host_name_that_is_none_is_the_channels_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = SmtpServer(host="mail..test", port=25, sender="a@x.test")
+    async with SmtpEmailSender(settings, ascii_domain) as sender:
+        outcome = await sender.send(mail())
+
+    assert isinstance(outcome, ChannelDown)
+    assert outcome.reason.startswith("connecting: Unicode")
+    assert caplog.messages[0].startswith("the mail server made the SMTP library fail: Unicode")
 
 
 async def test_the_wait_for_the_final_dot_has_its_own_limit(server: SmtpTestServer) -> None:
