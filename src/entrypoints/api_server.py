@@ -1,6 +1,7 @@
 """uvicorn inside our own process: no re-raised signals, a bounded stop."""
 
 import contextlib
+import logging
 import math
 import signal
 import socket
@@ -35,6 +36,7 @@ class ApiServer(uvicorn.Server):
                 workers=1,
                 backlog=_BACKLOG,
                 log_config=None,
+                log_level=logging.WARNING,  # its start and its stop have lines of ours
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -25,11 +25,11 @@ class ParentLink:
     """What a child tells its parent. Without a parent (`fd` None) every call does nothing."""
 
     def __init__(self, fd: int | None) -> None:
-        self._fd = fd
+        self.fd = fd
 
     @property
     def is_supervised(self) -> bool:
-        return self._fd is not None
+        return self.fd is not None
 
     def tell_ready(self, **facts: str) -> None:
         """The child can do its job. `facts` are for the start screen, such as `url`. Twice is harmless."""
@@ -40,11 +40,11 @@ class ParentLink:
         self._tell({"waiting": reason})
 
     def _tell(self, message: dict[str, object]) -> None:
-        if self._fd is None:
+        if self.fd is None:
             return
         # A parent that is gone is the watching thread's business.
         with contextlib.suppress(OSError):
-            os.write(self._fd, json.dumps(message).encode() + b"\n")
+            os.write(self.fd, json.dumps(message).encode() + b"\n")
 
 
 def end_with_parent(fd: int | None, grace_seconds: float = GRACE_SECONDS) -> ParentLink:

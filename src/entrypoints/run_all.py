@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from domain.errors import HeraldError
 from entrypoints.listening import listen_on
 from entrypoints.logs import configure_logging, say
+from entrypoints.screen import tell
 from entrypoints.settings import Loaded
 from entrypoints.settings_model import Settings
 from entrypoints.stop_signals import stopping_on_signals
@@ -92,11 +93,11 @@ def _child(name: str, command: Sequence[str], arguments: Sequence[str]) -> Child
 
 async def _supervise(settings: Settings, children: Sequence[ChildSpec]) -> int:
     drain = max(settings.delivery.drain_seconds, settings.api.publish_timeout_seconds)
-    supervisor = Supervisor(children, show, SupervisorTimes(stop=drain + _STOP_MARGIN_SECONDS))
+    supervisor = Supervisor(children, tell, SupervisorTimes(stop=drain + _STOP_MARGIN_SECONDS))
 
     def stop() -> None:
         if not supervisor.is_stopping:
-            show(f"Stopping; what is in flight has {drain:g} s. Ctrl-C again ends all at once.")
+            tell(f"Stopping; what is in flight has {drain:g} s. Ctrl-C again ends all at once.")
         supervisor.stop()
 
     def welcome(started: Started) -> None:
@@ -106,10 +107,3 @@ async def _supervise(settings: Settings, children: Sequence[ChildSpec]) -> int:
 
     with stopping_on_signals(stop):
         return await supervisor.run(welcome)
-
-
-def show(line: str) -> None:
-    """One whole line on stderr; a terminal that has gone is no reason to stop."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()

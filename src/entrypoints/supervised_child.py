@@ -21,17 +21,19 @@ class ChildSpec:
     """A process to keep running.
 
     `--supervised-by FD`, the child's end of the link, is added to `command`. `pass_fds` stay open in the
-    child under the same numbers; `stdin` is what it reads there.
+    child under the same numbers; `stdin` is what it reads there. `own_stderr`: it writes to the parent's
+    stderr by itself, unheard by the parent.
     """
 
     name: str
     command: tuple[str, ...]
     pass_fds: tuple[int, ...] = ()
     stdin: bytes = b""
+    own_stderr: bool = False
 
 
 class Lines(asyncio.Protocol):
-    """Cuts a stream into lines; one longer than `LINE_LIMIT` bytes becomes several, so memory stays bounded."""
+    """Cuts a stream into lines; one longer than `LINE_LIMIT` bytes becomes several: memory stays bounded."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
@@ -115,7 +117,7 @@ class RunningChild:
                 str(childs_link.fileno()),
                 stdin=asyncio.subprocess.PIPE if self.spec.stdin else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=childs_stderr,
+                stderr=None if self.spec.own_stderr else childs_stderr,
                 pass_fds=(childs_link.fileno(), *self.spec.pass_fds),
                 # Ctrl-C reaches a whole process group; here only the parent may answer it.
                 start_new_session=True,

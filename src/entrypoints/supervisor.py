@@ -21,11 +21,12 @@ Show = Callable[[str], None]
 class SupervisorTimes:
     """Seconds. `start`: how long the children have until the rest goes on without the late ones.
 
-    `stop`: how long they may drain before they are killed. A child that lived for `steady` has its first
-    pause again.
+    `hold`: what a child says before it is ready is held back so long. `stop`: how long all may drain before
+    they are killed. A child that lived for `steady` has its first pause again.
     """
 
     start: float = 15.0
+    hold: float = 15.0
     stop: float = 25.0
     steady: float = 60.0
     pauses: RetryPolicy = field(default=RetryPolicy(first_seconds=0.5, max_seconds=30.0))
@@ -111,7 +112,7 @@ class Supervisor:
         said = Said(name, self._show)
         running = RunningChild(child.spec, said, lambda: self._became_ready(child))
         # Who is late may have something to say about it.
-        release = asyncio.get_running_loop().call_later(self._times.start, said.release)
+        release = asyncio.get_running_loop().call_later(self._times.hold, said.release)
         child.running = running
         child.restarts.started(_now())
         try:
@@ -175,9 +176,10 @@ class Supervisor:
             self._is_killing = True
             self._tell_killed()
             self._each(RunningChild.kill)
-        for failure in await waiting:
-            if failure is not None:
-                raise failure
+        failures = [failure for failure in await waiting if failure is not None]
+        logger.info("All children have ended", extra={"action": "children_ended"})
+        if failures:
+            raise failures[0]
 
     def _tell_killed(self) -> None:
         names = ", ".join(child.spec.name for child in self._children if child.running)

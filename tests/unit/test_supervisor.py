@@ -40,10 +40,12 @@ class Screen:
 class Running:
     """A supervisor in a task, with what it told at its start."""
 
-    def __init__(self, *children: ChildSpec, start: float = 20.0, stop: float = 20.0) -> None:
+    def __init__(
+        self, *children: ChildSpec, start: float = 20.0, hold: float = 20.0, stop: float = 20.0
+    ) -> None:
         self.screen = Screen()
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
-        times = SupervisorTimes(start=start, stop=stop, pauses=QUICK)
+        times = SupervisorTimes(start=start, hold=hold, stop=stop, pauses=QUICK)
         self.supervisor = Supervisor(children, self.screen.show, times)
         self.task = asyncio.create_task(self.supervisor.run(self.started.set_result))
 
@@ -198,7 +200,7 @@ async def test_what_it_said_before_it_was_ready_is_shown_then() -> None:
 
 
 async def test_what_a_late_child_said_is_shown_when_the_time_is_over() -> None:
-    async with Running(child("api", "os.write(2, b'slow today\\n')\n" + WAIT), start=0.3) as running:
+    async with Running(child("api", "os.write(2, b'slow today\\n')\n" + WAIT), hold=0.3) as running:
         await running.screen.seen("api: slow today")
 
 

@@ -35,7 +35,7 @@ def test_a_sum_adds_every_number_and_leaves_its_parts_alone() -> None:
 def test_the_sum_of_nothing_is_nothing() -> None:
     total = sum_counts([])
 
-    assert total == sum_counts([ProduceCounts()]) or total.requests == {}
+    assert total.requests == {}
     assert sum(total.duration.counts) == 0
 
 

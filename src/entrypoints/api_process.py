@@ -1,0 +1,145 @@
+"""One process that answers the API: opened, served until a signal, closed."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from containers import Container
+from domain.errors import HeraldError
+from domain.topic import Topic
+from entrypoints.api_keys import Keys, KeysFile, NoKeys
+from entrypoints.api_server import ApiServer
+from entrypoints.boot_topics import apply_topics_at_boot
+from entrypoints.child_process import ParentLink, tell_when_ready
+from entrypoints.http_api import ApiParts, create_app
+from entrypoints.metrics import render_produce_metrics
+from entrypoints.version import herald_version
+from entrypoints.worker_counts import WorkerCounts
+
+logger = logging.getLogger("herald.process")
+
+_GRACE_MARGIN_SECONDS = 1.0
+
+
+class ApiProcess:
+    """Serves the API on `listener`.
+
+    `shared`: how the counts of other workers are asked for; None when there are none. `has_duties`: whether
+    this process does what only one of an API's workers does, making topics and pruning the embedded log.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        listener: socket.socket,
+        link: ParentLink,
+        *,
+        shared: WorkerCounts | None = None,
+        has_duties: bool = True,
+    ) -> None:
+        self._container = container
+        self._settings = container.settings()
+        self._listener = listener
+        self._link = link
+        self._shared = shared
+        self._has_duties = has_duties
+        self._publisher = container.publisher()
+
+    async def run(self, url: str) -> None:
+        """Returns after a stop. `url`: what the supervisor is told once the log answers.
+
+        Raises `HeraldError` when the API cannot do its job and a person has to act.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._container.topic_catalog())
+            await stack.enter_async_context(self._publisher)
+            if self._shared is not None:
+                await stack.enter_async_context(self._shared)
+            grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
+            server = ApiServer(create_app(self._parts()), grace, self._say_started)
+            await _serve(server, self._listener, [self._get_ready(url)])
+        logger.info("API stopped", extra={"action": "api_stopped"})
+
+    async def _get_ready(self, url: str) -> None:
+        """Topics before the word of readiness: a mismatch is a reason not to start at all."""
+        if self._has_duties:
+            await apply_topics_at_boot(
+                self._container.apply_topics(),
+                self._container.clock(),
+                warns_of_single_copies=self._settings.broker.backend == "kafka",
+            )
+        await tell_when_ready(self._link, self._publisher.unready, url=url)
+
+    def _say_started(self) -> None:
+        host, port = self._listener.getsockname()[:2]
+        logger.info("API started", extra={"action": "api_started", "host": host, "port": port})
+
+    def _parts(self) -> ApiParts:
+        settings = self._settings
+        return ApiParts(
+            decode=self._container.request_decoder(),
+            produce=self._container.produce(),
+            unready=self._publisher.unready,
+            list_topics=self._list_topics,
+            render_metrics=self._render_metrics,
+            # Open before the first request and closed after the last: the same stack does both.
+            lifespan=contextlib.nullcontext,
+            counts=self._container.produce_counts(),
+            clock=self._container.clock(),
+            version=herald_version(),
+            topics=[topic.name for topic in settings.topics],
+            keys=self._keys(),
+            max_body_bytes=settings.api.max_body_bytes,
+            max_batch_bytes=settings.api.max_batch_bytes,
+            max_batch_messages=settings.api.max_batch_messages,
+        )
+
+    def _keys(self) -> Keys:
+        path = self._settings.api.keys_file
+        return KeysFile(Path(path), self._container.clock().monotonic) if path else NoKeys()
+
+    async def _list_topics(self) -> Sequence[Topic]:
+        """The configured topics with the numbers that the log has."""
+        configured = {topic.name: topic for topic in self._settings.configured_topics()}
+        return [
+            replace(
+                configured[listed.plan.name],
+                partitions=listed.partitions,
+                replication_factor=listed.replication_factor,
+            )
+            for listed in await self._container.apply_topics().list_topics()
+            if listed.own_of is None
+        ]
+
+    async def _render_metrics(self) -> bytes:
+        counts = await self._shared.total() if self._shared else self._container.produce_counts()
+        return render_produce_metrics(counts, herald_version())
+
+
+async def _serve(server: ApiServer, listener: socket.socket, duties: list[Coroutine[Any, Any, None]]) -> None:
+    """Until the server is stopped, by a signal or by a duty that fails; raises what the duty raised."""
+    running = [asyncio.create_task(duty) for duty in duties]
+    for task in running:
+        task.add_done_callback(lambda task: _stop_if_failed(server, task))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for task in running:
+            task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+def _stop_if_failed(server: ApiServer, duty: asyncio.Task[None]) -> None:
+    if not duty.cancelled() and (error := duty.exception()) is not None:
+        text = str(error) if isinstance(error, HeraldError) else type(error).__name__
+        logger.critical("The API ends: %s", text, extra={"action": "api_failed"})
+        server.stop()
