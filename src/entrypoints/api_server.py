@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from domain.errors import HeraldError
 from entrypoints.stop_signals import stopping_on_signals
 
 _KEEP_ALIVE_SECONDS = 75  # above the idle time of the usual load balancers: they must hang up first
@@ -49,7 +50,10 @@ class ApiServer(uvicorn.Server):
         self.handle_exit(signal.SIGINT, None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise HeraldError("the API could not start: see its log for the reason") from None
         self._on_started()
 
     @contextlib.contextmanager
