@@ -37,4 +37,5 @@ class Programs:
         """The topics of the log that these settings name."""
         from containers import Container  # noqa: PLC0415 - quick start
 
-        return Container(settings=settings).topic_catalog()
+        catalog: TopicCatalog = Container(settings=settings).topic_catalog()
+        return catalog
