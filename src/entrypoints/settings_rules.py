@@ -24,7 +24,9 @@ GROUPS = ("email", "sms")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 _SERVER = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _MAILBOX = re.compile(r"[^<>]*<([^<>]+)>")
 _TEXT_SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]+")
@@ -90,7 +92,7 @@ def account(value: str) -> str:
 def mail_sender(value: str) -> str:
     match = _MAILBOX.fullmatch(line(value))
     address = match[1] if match else value
-    if not _ADDRESS.fullmatch(address) or ".." in address or "@." in address or ".@" in address:
+    if not _ADDRESS.fullmatch(address):
         raise ValueError("must be an address such as no-reply@example.com, or Name <no-reply@example.com>")
     return value
 

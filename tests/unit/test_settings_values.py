@@ -80,11 +80,6 @@ WRONG = [
     ("smtp.connections=0", "must be greater than or equal to 1"),
     ("smtp.max_per_second=-1", "must be greater than or equal to 0"),
     ("smtp.max_per_second=nan", "must be a finite number"),
-    ("smtp.sender=Herald", "must be an address such as no-reply@example.com, or Name <no-reply@example.com>"),
-    (
-        "smtp.sender=<a..b@example.com>",
-        "must be an address such as no-reply@example.com, or Name <no-reply@example.com>",
-    ),
     ("smtp.sender=A\r\nBcc: b@b.example <a@b.example>", "must not contain control characters"),
     (
         "sms.sender=",
@@ -134,6 +129,31 @@ def test_a_wrong_value_is_refused_with_what_would_be_right(assignment: str, faul
 def test_a_provider_s_address_is_a_plain_url(url: str) -> None:
     assert mistakes(f"sms.url={url}") == [
         "sms.url must be a URL such as https://api.example.com, without user, query and fragment"
+    ]
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "",
+        "Herald",
+        ".a@example.com",
+        "a..b@example.com",
+        "a.@example.com",
+        "a@.com",
+        "a@example..com",
+        "a@-example.com",
+        "A <a@example.com> b",
+        "A <a@example.com",
+        "A a@example.com",
+        "a@example.com, b@example.com",
+        "a@[127.0.0.1]",
+        "jörg@example.com",
+    ],
+)
+def test_a_sender_is_one_address_with_or_without_a_name(sender: str) -> None:
+    assert mistakes(f"smtp.sender={sender}") == [
+        "smtp.sender must be an address such as no-reply@example.com, or Name <no-reply@example.com>"
     ]
 
 
