@@ -1,0 +1,249 @@
+"""A SQLite file of Herald's: how it is opened, whose it is, and what its errors mean.
+
+Every file is in WAL mode (readers and the writer do not wait for each other) and carries an
+application id and a schema version (`PRAGMA application_id`, `PRAGMA user_version`).
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from domain.errors import HeraldError, LogUnavailable, StorageBroken, UnknownVersion
+
+# Writers queue at `WriteLock`, so this is only waited out where SQLite itself takes a lock for a
+# moment: recovery after a crash, the last one's close.
+BUSY_SECONDS = 10.0
+# The writer moves the WAL into the file each so many pages of 4 KiB; a peak is cut back afterwards.
+_CHECKPOINT_PAGES = 4_000
+_WAL_BYTES_KEPT = 64 * 1024 * 1024
+
+_LAST_FOR_GOOD = {
+    "SQLITE_NOTADB": "{path} is not a SQLite file: move it away, or set sqlite.path to another file",
+    "SQLITE_CORRUPT": "{path} is damaged: restore it from a backup, or move it away to begin a new one",
+    "SQLITE_READONLY": "{path} cannot be written: check the owner and rights of it and of its folder",
+    "SQLITE_CANTOPEN": "{path} cannot be opened: check the owner and rights of it and of its folder",
+    "SQLITE_PERM": "{path} cannot be opened: check the owner and rights of it and of its folder",
+    "SQLITE_AUTH": "{path} cannot be opened: check the owner and rights of it and of its folder",
+}
+_MAY_PASS = {
+    "SQLITE_FULL": "the disk that holds {path} is full: make room on it",
+    "SQLITE_IOERR": "the disk that holds {path} failed: check it, and the system's log",
+    "SQLITE_BUSY": "{path} is locked by another program: end that program",
+    "SQLITE_LOCKED": "{path} is locked by another program: end that program",
+    "SQLITE_PROTOCOL": "{path} is locked by another program: end that program",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What a kind of file holds. `application_id` tells the kinds apart."""
+
+    kind: str
+    application_id: int
+    version: int
+    statements: tuple[str, ...]
+
+
+def fault(error: sqlite3.Error, path: Path) -> HeraldError:
+    """`StorageBroken` where only a person can help, `LogUnavailable` where it may pass by itself."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    kind = "_".join(name.split("_")[:2])
+    if kind in _LAST_FOR_GOOD:
+        return StorageBroken(_LAST_FOR_GOOD[kind].format(path=path))
+    return LogUnavailable(_MAY_PASS.get(kind, f"{{path}} does not answer: {error}").format(path=path))
+
+
+@contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise fault(error, path) from error
+
+
+@contextmanager
+def faults_of_opening(path: Path) -> Iterator[None]:
+    """As `faults_of`, but a file that cannot even be opened needs a person."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageBroken(str(fault(error, path))) from error
+    except OSError as error:
+        raise StorageBroken(f"{path} cannot be used: {error.strerror or error}") from error
+
+
+def open_file(
+    path: Path, schema: Schema, lock: AbstractContextManager[object], synchronous: str = "FULL"
+) -> sqlite3.Connection:
+    """A connection for the calling thread; makes folder, file and tables where they are missing.
+
+    `lock` is held while the tables are made. Raises `StorageBroken` and `UnknownVersion`.
+    """
+    with faults_of_opening(path):
+        _make_file(path)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        with faults_of_opening(path):
+            _prepare(connection, path, schema, lock)
+            _set_up(connection, synchronous)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path, schema: Schema) -> sqlite3.Connection | None:
+    """A connection that cannot write, or None if the file is not there or is still empty."""
+    with faults_of_opening(path):
+        if not path.exists():
+            return None
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+    try:
+        with faults_of_opening(path):
+            made = _is_made(connection, path, schema)
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    if made:
+        return connection
+    connection.close()
+    return None
+
+
+def _make_file(path: Path) -> None:
+    """An empty file, for its owner only: it will hold addresses. SQLite's own files beside it follow."""
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        # A file that the folder forgets in a power cut is lost with all its synchronous commits.
+        for folder in (path.parent, *(folder.parent for folder in made)):
+            _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: Path, schema: Schema, lock: AbstractContextManager[object]
+) -> None:
+    if not _is_made(connection, path, schema):
+        with lock:
+            _to_wal(connection, path)
+            with transaction(connection):
+                if not _is_made(connection, path, schema):
+                    _make_tables(connection, schema)
+    _to_wal(connection, path)
+
+
+def _is_made(connection: sqlite3.Connection, path: Path, schema: Schema) -> bool:
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if (owner, version, tables) == (0, 0, 0):
+        return False
+    if owner != schema.application_id:
+        raise StorageBroken(
+            f"{path} is not a {schema.kind}: move it away, or set sqlite.path to another file"
+        )
+    if version != schema.version:
+        raise UnknownVersion(
+            f"{path} has version {version} and this Herald knows {schema.version}: run a newer Herald"
+        )
+    return True
+
+
+def _make_tables(connection: sqlite3.Connection, schema: Schema) -> None:
+    for statement in schema.statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {schema.application_id}")
+    connection.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _to_wal(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StorageBroken(
+            f"{path} is on a file system that SQLite's WAL mode cannot use: take a local disk"
+        )
+
+
+def _set_up(connection: sqlite3.Connection, synchronous: str) -> None:
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    # On macOS a plain fsync leaves the data in the drive's cache.
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Committed on leaving, rolled back on an error.
+
+    It begins IMMEDIATE: a transaction that reads before it writes is refused at once where another
+    process wrote in between, without any waiting.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+
+
+class WriteLock:
+    """Writers of one file, in any process, take turns.
+
+    SQLite's own waiting is polling without order: under load some writer meets "database is locked".
+    The kernel wakes those who wait here. Who has just written cannot overtake who waits: to get in
+    line it must pass `turn`, which the next one holds until it may write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptors: tuple[int, int] | None = None
+
+    def __enter__(self) -> None:
+        turn, write = self._open()
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(write, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_UN)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._open()[1], fcntl.LOCK_UN)
+
+    def _open(self) -> tuple[int, int]:
+        if self._descriptors is None:
+            with faults_of_opening(self._path):
+                turn = lock_file(self._path.with_name(f"{self._path.name}.turn-lock"))
+                write = lock_file(self._path.with_name(f"{self._path.name}.write-lock"))
+            self._descriptors = (turn, write)
+        return self._descriptors
+
+    def close(self) -> None:
+        held = self._descriptors
+        self._descriptors = None
+        for descriptor in held or ():
+            os.close(descriptor)
+
+
+def lock_file(path: Path) -> int:
+    """A descriptor to lock with `flock`: the kernel frees it when its process ends, however it ends."""
+    return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)

@@ -1,0 +1,117 @@
+"""A group's own SQLite file, written by the group's one active process.
+
+Active is who holds the lock on `{name}.{group}.lock`. The kernel frees it when its holder dies, however
+it dies, and never before: a frozen process stays the active one.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Self, TypeVar
+
+from adapters.sqlite_file import faults_of, faults_of_opening, lock_file, open_file, transaction
+from adapters.sqlite_schema import GROUP, group_path
+from adapters.sqlite_thread import SqliteThread
+from domain.errors import LogUnavailable
+
+T = TypeVar("T")
+_ANSWER_SECONDS = 10.0
+
+
+class SqliteGroupFile:
+    """One process's hold on its group's file, shared by all stores of the group in this process."""
+
+    def __init__(self, log_path: Path, group: str) -> None:
+        self.log_path = log_path
+        self.group = group
+        self.path = group_path(log_path, group)
+        self._thread = SqliteThread(f"{group}-file")
+        self._connection: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._users = 0
+
+    @property
+    def is_active(self) -> bool:
+        return self._connection is not None
+
+    async def take_over(self) -> bool:
+        """Whether this process is the active one; becomes it where nobody is.
+
+        Raises `StorageBroken` and `UnknownVersion` where the file cannot be used.
+        """
+        return self.is_active or await self._thread.call(self._take_over)
+
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the job in one transaction; on return the disk has it. All or nothing.
+
+        Raises `LogUnavailable` where it is not confirmed in time or another process is the active one,
+        `StorageBroken` where only a person can help.
+        """
+        return await self._bounded(lambda: self._transact(job))
+
+    async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Raises as `write`."""
+        return await self._bounded(lambda: self._run(job))
+
+    async def _bounded(self, job: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._thread.call(job)
+        except TimeoutError as error:
+            raise LogUnavailable(f"{self.path} did not answer within {_ANSWER_SECONDS:g} s") from error
+
+    def _take_over(self) -> bool:
+        if self._connection is None and self._is_locked():
+            self._connection = open_file(self.path, GROUP, nullcontext())
+        return self.is_active
+
+    def _is_locked(self) -> bool:
+        with faults_of_opening(self.path):
+            if self._lock is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = lock_file(group_path(self.log_path, self.group, "lock"))
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def _transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._active()
+        with faults_of(self.path), transaction(connection):
+            return job(connection)
+
+    def _run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._active()
+        with faults_of(self.path):
+            return job(connection)
+
+    def _active(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise LogUnavailable(f"another process of the group {self.group} is the active one")
+        return self._connection
+
+    def _close(self) -> None:
+        """The lock goes last: whoever gets it finds everything written."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def __aenter__(self) -> Self:
+        """Once for each store that uses it."""
+        self._users += 1
+        if self._users == 1:
+            self._thread.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._users == 0:
+            await self._thread.end(self._close)

@@ -1,0 +1,140 @@
+"""`MessagePublisher` on SQLite: one thread writes, and one commit confirms all that came meanwhile."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from adapters.sqlite_appender import Answer, Appender
+from adapters.sqlite_thread import SqliteThread, tell
+from domain.errors import HeraldError
+from domain.ports import NewRecord, Unconfirmed
+
+logger = logging.getLogger("herald.log")
+
+# Of one commit: enough to make the disk's answer cheap, few enough to answer soon.
+_COMMIT_RECORDS = 2_000
+# What may wait for the writer: beyond it the client is told at once instead of after its time limit.
+_WAITING_RECORDS = 100_000
+_WAITING_BYTES = 64 * 1024 * 1024
+_CHECK_SECONDS = 2.0
+_STUCK = "the log's file is not written any more: a process that holds its lock, or the disk, hangs"
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    records: Sequence[NewRecord]
+    size: int
+    answered: asyncio.Future[Sequence[Answer]]
+
+
+class SqlitePublisher:
+    """Appends to the log file. Any number of processes may do so at once.
+
+    `synchronous` is SQLite's pragma: only FULL keeps what a `Receipt` says through a power cut.
+    """
+
+    def __init__(self, path: Path, publish_timeout_seconds: float, *, synchronous: str = "FULL") -> None:
+        self._seconds = publish_timeout_seconds
+        self._appender = Appender(path, synchronous)
+        self._thread = SqliteThread("log-writer")
+        self._calls: deque[_Call] = deque()
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+
+    async def publish(self, records: Sequence[NewRecord]) -> Sequence[Answer]:
+        if not records:
+            return []
+        size = sum(len(record.value) for record in records)
+        if not self._has_room(len(records), size):
+            return [Unconfirmed("too much waits to be written")] * len(records)
+        call = self._hand_over(records, size)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await call.answered
+        except TimeoutError:
+            return [Unconfirmed(f"the log did not confirm it within {self._seconds:g} s")] * len(records)
+
+    def _has_room(self, count: int, size: int) -> bool:
+        if not self._waiting_records:
+            return True
+        fits = self._waiting_bytes + size <= _WAITING_BYTES
+        return fits and self._waiting_records + count <= _WAITING_RECORDS
+
+    def _hand_over(self, records: Sequence[NewRecord], size: int) -> _Call:
+        call = _Call(records, size, asyncio.get_running_loop().create_future())
+        self._waiting_records += len(records)
+        self._waiting_bytes += size
+        self._calls.append(call)
+        # A job each call: the first writes all that wait, the others then find nothing to do.
+        self._thread.post(self._write_waiting)
+        return call
+
+    def _write_waiting(self) -> None:
+        """In the writer's thread."""
+        taken = list(self._take())
+        if not taken:
+            return
+        # Who has given up gets nothing written: it was told that it is not confirmed.
+        calls = [call for call in taken if not call.answered.done()]
+        answers = self._written(calls)
+        tell(taken[0].answered.get_loop(), self._settle, taken, calls, answers)
+
+    def _take(self) -> Iterable[_Call]:
+        count = 0
+        while self._calls and count < _COMMIT_RECORDS:
+            call = self._calls.popleft()
+            count += len(call.records)
+            yield call
+
+    def _written(self, calls: Sequence[_Call]) -> Sequence[Sequence[Answer]]:
+        if not calls:
+            return []
+        try:
+            return self._appender.append([call.records for call in calls], time.time())
+        except HeraldError as error:
+            reason = str(error)
+        except Exception:
+            # The thread has to live on: it answers everybody.
+            logger.exception("A commit failed", extra={"action": "log_commit_failed"})
+            reason = "the log could not write it"
+        return [[Unconfirmed(reason)] * len(call.records) for call in calls]
+
+    def _settle(
+        self, taken: Sequence[_Call], calls: Sequence[_Call], answers: Sequence[Sequence[Answer]]
+    ) -> None:
+        self._waiting_records -= sum(len(call.records) for call in taken)
+        self._waiting_bytes -= sum(call.size for call in taken)
+        for call, answer in zip(calls, answers, strict=True):
+            if not call.answered.done():
+                call.answered.set_result(answer)
+
+    async def unready(self) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._thread.call(self._appender.check)
+        except TimeoutError:
+            return _STUCK
+        except HeraldError as error:
+            return str(error)
+        return None
+
+    async def __aenter__(self) -> Self:
+        """Raises `StorageBroken` and `UnknownVersion` where the file cannot be used."""
+        self._thread.start()
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._thread.call(self._appender.open)
+        except TimeoutError:
+            return self
+        except BaseException:
+            await self._thread.end(self._appender.close)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._thread.end(self._appender.close)

@@ -1,0 +1,86 @@
+"""What Herald's SQLite files hold, and how a record lies in them."""
+
+import struct
+from functools import lru_cache
+from pathlib import Path
+
+from adapters.sqlite_file import Schema
+from domain.ports import Headers
+
+# A record's row id is its shard's number and its offset: rows lie in the order in which they are
+# read, and no index is needed beside the table.
+OFFSET_BITS = 40
+_OFFSETS = (1 << OFFSET_BITS) - 1
+
+LOG = Schema(
+    kind="log of Herald",
+    application_id=0x48524C44,  # "HRLD"
+    version=1,
+    statements=(
+        """CREATE TABLE topics (
+            name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replication_factor INTEGER NOT NULL,
+            retention_ms INTEGER NOT NULL
+        )""",
+        # The next offset outlives the rows: after retention has taken them all, counting goes on.
+        """CREATE TABLE shards (
+            id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+            next_offset INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, partition)
+        )""",
+        # `headers` is null where there are none.
+        """CREATE TABLE records (
+            id INTEGER PRIMARY KEY, time REAL NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB
+        )""",
+    ),
+)
+
+GROUP = Schema(
+    kind="group's file of Herald",
+    application_id=0x48524C47,  # "HRLG"
+    version=1,
+    statements=(
+        """CREATE TABLE positions (
+            topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+            metadata TEXT NOT NULL, PRIMARY KEY (topic, partition)
+        )""",
+        """CREATE TABLE dead_letters (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+            log_offset INTEGER NOT NULL, time REAL NOT NULL, key BLOB, value BLOB, headers BLOB,
+            reason TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL, failed_at REAL NOT NULL
+        )""",
+    ),
+)
+
+
+def group_path(log_path: Path, group: str, suffix: str = "db") -> Path:
+    """`data/herald.db` → `data/herald.email.db`."""
+    return log_path.with_name(f"{log_path.stem}.{group}.{suffix}")
+
+
+def row_id(shard: int, offset: int) -> int:
+    return (shard << OFFSET_BITS) | offset
+
+
+def offset_of(row: int) -> int:
+    return row & _OFFSETS
+
+
+@lru_cache(maxsize=1024)
+def pack_headers(headers: Headers) -> bytes | None:
+    """Each header as the lengths of its name and value (2 and 4 bytes), then both."""
+    packed = []
+    for name, value in headers:
+        raw = name.encode()
+        packed.append(struct.pack(f">HI{len(raw)}s{len(value)}s", len(raw), len(value), raw, value))
+    return b"".join(packed) or None
+
+
+@lru_cache(maxsize=1024)
+def unpack_headers(packed: bytes | None) -> Headers:
+    headers = []
+    at = 0
+    while packed and at < len(packed):
+        name_length, value_length = struct.unpack_from(">HI", packed, at)
+        middle = at + 6 + name_length
+        at = middle + value_length
+        headers.append((packed[middle - name_length : middle].decode(), packed[middle:at]))
+    return tuple(headers)

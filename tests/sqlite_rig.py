@@ -1,0 +1,123 @@
+"""The log on SQLite in a folder of the test's own."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Self
+
+from adapters.sqlite_dead_letters import SqliteDeadLetters
+from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_log import SqliteLog
+from adapters.sqlite_publisher import SqlitePublisher
+from adapters.sqlite_schema import group_path, row_id, unpack_headers
+from adapters.sqlite_topics import SqliteTopicCatalog
+from domain.outcome import DeadLetterReason
+from domain.ports import DeadLetter, Record, Shard
+from tests.contracts.rig import Rig, plan
+
+_LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at
+    FROM dead_letters ORDER BY id"""
+
+
+class _LosesItsFile(SqlitePublisher):
+    """A publisher whose log is moved away under it."""
+
+    path: Path
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.path.rename(self.path.with_suffix(".away"))
+        return self
+
+
+class SqliteRig(Rig):
+    topic = "transactions"
+    other_topic = "alerts"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "data" / "herald.db"
+
+    async def make_topics(self) -> Self:
+        async with self.catalog() as catalog:
+            await catalog.create([plan(self.topic), plan(self.other_topic, 1)])
+        return self
+
+    def publisher(self) -> SqlitePublisher:
+        return SqlitePublisher(self.path, 8)
+
+    def unreachable_publisher(self) -> SqlitePublisher:
+        publisher = _LosesItsFile(self.path, 1)
+        publisher.path = self.path
+        return publisher
+
+    def group_file(self, group: str) -> SqliteGroupFile:
+        return SqliteGroupFile(self.path, group)
+
+    def log(self, group: str) -> SqliteLog:
+        topics = [self.topic, self.other_topic]
+        return SqliteLog(self.group_file(group), topics, poll_seconds=0.005, standby_seconds=0.01)
+
+    def dead_letters(self, group: str) -> SqliteDeadLetters:
+        return SqliteDeadLetters(self.group_file(group))
+
+    def unreachable_dead_letters(self, group: str) -> SqliteDeadLetters:
+        return _Standby(self.group_file(group), self.group_file(group))
+
+    async def kept(self, group: str) -> Sequence[DeadLetter]:
+        path = group_path(self.path, group)
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path)) as connection:
+            return [_letter(group, *row) for row in connection.execute(_LETTERS)]
+
+    def catalog(self) -> SqliteTopicCatalog:
+        return SqliteTopicCatalog(self.path)
+
+    async def forget(self, shard: Shard, before: int) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            place = (shard.topic, shard.partition)
+            query = "SELECT id FROM shards WHERE topic = ? AND partition = ?"
+            (number,) = connection.execute(query, place).fetchone()
+            span = (row_id(number, 0), row_id(number, before))
+            connection.execute("DELETE FROM records WHERE id >= ? AND id < ?", span)
+
+
+class _Standby(SqliteDeadLetters):
+    """Dead letters of a process that stands by while another one is active."""
+
+    def __init__(self, group_file: SqliteGroupFile, active: SqliteGroupFile) -> None:
+        super().__init__(group_file)
+        self._other = active
+
+    async def __aenter__(self) -> Self:
+        await self._other.__aenter__()
+        await self._other.take_over()
+        return await super().__aenter__()
+
+    async def __aexit__(self, *details: object) -> None:
+        await super().__aexit__(*details)
+        await self._other.__aexit__(*details)
+
+
+def _letter(
+    group: str,
+    topic: str,
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: bytes | None,
+    reason: str,
+    error: str,
+    attempts: int,
+    failed_at: float,
+) -> DeadLetter:
+    return DeadLetter(
+        record=Record(Shard(topic, partition), offset, key, value, unpack_headers(headers), 0.0),
+        group=group,
+        reason=DeadLetterReason(reason),
+        error=error,
+        attempts=attempts,
+        failed_at=failed_at,
+    )

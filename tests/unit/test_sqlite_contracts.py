@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.log import LogContract
+from tests.contracts.publisher import PublisherContract
+from tests.contracts.rig import Rig
+from tests.contracts.topic_catalog import TopicCatalogContract
+from tests.sqlite_rig import SqliteRig
+
+
+class OnSqlite:
+    @pytest.fixture
+    async def rig(self, tmp_path: Path) -> Rig:
+        return await SqliteRig(tmp_path).make_topics()
+
+
+class TestSqlitePublisher(OnSqlite, PublisherContract):
+    pass
+
+
+class TestSqliteLog(OnSqlite, LogContract):
+    pass
+
+
+class TestSqliteDeadLetters(OnSqlite, DeadLettersContract):
+    pass
+
+
+class TestSqliteTopicCatalog(OnSqlite, TopicCatalogContract):
+    pass
