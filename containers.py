@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
-from adapters.email_address import address_fault
+from adapters.email_address import address_fault, ascii_domain
 from adapters.message_json import RequestDecoder, decode_record, encode
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
@@ -25,6 +25,7 @@ from domain.ports import (
     EmailSender,
     MessageLog,
     MessagePublisher,
+    Retention,
     SmsSender,
     Templates,
     TopicCatalog,
@@ -36,6 +37,8 @@ from entrypoints.settings_model import Settings
 if TYPE_CHECKING:
     from adapters.kafka_connection import KafkaConnection
     from adapters.memory import MemoryBroker
+    from adapters.sqlite_group import SqliteGroupFile
+    from adapters.sqlite_group import SqliteGroupFile
 
 
 def _subscribed(settings: Settings, group: str) -> list[str]:
@@ -51,16 +54,42 @@ def _sqlite_publisher(settings: Settings) -> MessagePublisher:
     return SqlitePublisher(Path(settings.sqlite.path), settings.api.publish_timeout_seconds)
 
 
-def _sqlite_log(settings: Settings, group: str) -> MessageLog:
+def _sqlite_group_file(settings: Settings, group: str) -> "SqliteGroupFile":
+    from adapters.sqlite_group import SqliteGroupFile
+
+    return SqliteGroupFile(Path(settings.sqlite.path), group)
+
+
+def _sqlite_group_file(settings: Settings, group: str) -> "SqliteGroupFile":
+    from adapters.sqlite_group import SqliteGroupFile
+
+    return SqliteGroupFile(Path(settings.sqlite.path), group)
+
+
+def _sqlite_log(group_file: "SqliteGroupFile", settings: Settings, group: str) -> MessageLog:
     from adapters.sqlite_log import SqliteLog
 
-    return SqliteLog(Path(settings.sqlite.path), group, _subscribed(settings, group))
+    return SqliteLog(group_file, _subscribed(settings, group))
 
 
-def _sqlite_dead_letters(settings: Settings, group: str) -> DeadLetters:
+def _sqlite_dead_letters(group_file: "SqliteGroupFile") -> DeadLetters:
     from adapters.sqlite_dead_letters import SqliteDeadLetters
 
-    return SqliteDeadLetters(Path(settings.sqlite.path), group)
+    return SqliteDeadLetters(group_file)
+
+
+def _sqlite_retention(settings: Settings, clock: SystemClock) -> Retention:
+    from adapters.sqlite_retention import SqliteRetention
+
+    return SqliteRetention(Path(settings.sqlite.path), settings.configured_topics(), clock)
+
+
+def _sqlite_dead_letter_retention(
+    group_file: "SqliteGroupFile", settings: Settings, clock: SystemClock
+) -> Retention:
+    from adapters.sqlite_retention import SqliteDeadLetterRetention
+
+    return SqliteDeadLetterRetention(group_file, settings.broker.dead_letter_days, clock)
 
 
 def _sqlite_topics(settings: Settings) -> TopicCatalog:
@@ -166,7 +195,8 @@ def _smtp_sender(settings: Settings) -> EmailSender:
             connections=smtp.connections,
             timeout_seconds=smtp.timeout_seconds,
             data_timeout_seconds=smtp.data_timeout_seconds,
-        )
+        ),
+        ascii_domain,
     )
 
 
@@ -246,6 +276,8 @@ class Container(containers.DeclarativeContainer):
     jitter = providers.Object(random.random)
 
     memory_broker = providers.Singleton(_memory_broker, clock)
+    sqlite_group_file = providers.Singleton(_sqlite_group_file, settings, group)
+    sqlite_group_file = providers.Singleton(_sqlite_group_file, settings, group)
     publisher = providers.Selector(
         settings.provided.broker.backend,
         sqlite=providers.Singleton(_sqlite_publisher, settings),
@@ -254,13 +286,13 @@ class Container(containers.DeclarativeContainer):
     )
     message_log = providers.Selector(
         settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_log, settings, group),
+        sqlite=providers.Singleton(_sqlite_log, sqlite_group_file, settings, group),
         kafka=providers.Singleton(_kafka_log, settings, group),
         memory=providers.Singleton(_memory_log, memory_broker, settings, group),
     )
     dead_letters = providers.Selector(
         settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_dead_letters, settings, group),
+        sqlite=providers.Singleton(_sqlite_dead_letters, sqlite_group_file),
         kafka=providers.Singleton(_kafka_dead_letters, settings, group),
         memory=providers.Singleton(_memory_dead_letters, memory_broker),
     )
@@ -269,6 +301,20 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(_sqlite_topics, settings),
         kafka=providers.Singleton(_kafka_topics, settings),
         memory=providers.Singleton(_memory_topics, memory_broker),
+    )
+
+    # Kafka forgets by itself, and a log in memory is forgotten with its process.
+    retention = providers.Selector(
+        settings.provided.broker.backend,
+        sqlite=providers.Singleton(_sqlite_retention, settings, clock),
+        kafka=providers.Object(None),
+        memory=providers.Object(None),
+    )
+    dead_letter_retention = providers.Selector(
+        settings.provided.broker.backend,
+        sqlite=providers.Singleton(_sqlite_dead_letter_retention, sqlite_group_file, settings, clock),
+        kafka=providers.Object(None),
+        memory=providers.Object(None),
     )
 
     templates = providers.Singleton(_templates, settings)
