@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from adapters.kafka_connection import KafkaConnection
     from adapters.memory import MemoryBroker
     from adapters.sqlite_group import SqliteGroupFile
-    from adapters.sqlite_group import SqliteGroupFile
 
 
 def _subscribed(settings: Settings, group: str) -> list[str]:
@@ -52,12 +51,6 @@ def _sqlite_publisher(settings: Settings) -> MessagePublisher:
     from adapters.sqlite_publisher import SqlitePublisher
 
     return SqlitePublisher(Path(settings.sqlite.path), settings.api.publish_timeout_seconds)
-
-
-def _sqlite_group_file(settings: Settings, group: str) -> "SqliteGroupFile":
-    from adapters.sqlite_group import SqliteGroupFile
-
-    return SqliteGroupFile(Path(settings.sqlite.path), group)
 
 
 def _sqlite_group_file(settings: Settings, group: str) -> "SqliteGroupFile":
@@ -276,7 +269,6 @@ class Container(containers.DeclarativeContainer):
     jitter = providers.Object(random.random)
 
     memory_broker = providers.Singleton(_memory_broker, clock)
-    sqlite_group_file = providers.Singleton(_sqlite_group_file, settings, group)
     sqlite_group_file = providers.Singleton(_sqlite_group_file, settings, group)
     publisher = providers.Selector(
         settings.provided.broker.backend,

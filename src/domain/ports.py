@@ -250,6 +250,13 @@ class TopicCatalog(AbstractAsyncContextManager[Any], Protocol):
         """
 
 
+class Retention(AbstractAsyncContextManager[Any], Protocol):
+    """Deletes what may be forgotten, for a log that does not do so by itself."""
+
+    async def run(self) -> None:
+        """For ever. Nothing that a group has not finished is deleted; failures are logged and tried again."""
+
+
 class EmailSender(AbstractAsyncContextManager[Any], Protocol):
     """Sends mail."""
 

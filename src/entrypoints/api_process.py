@@ -63,7 +63,11 @@ class ApiProcess:
                 await stack.enter_async_context(self._shared)
             grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
             server = ApiServer(create_app(self._parts()), grace, self._say_started)
-            await _serve(server, self._listener, [self._get_ready(url)])
+            duties = [self._get_ready(url)]
+            if self._has_duties and (retention := self._container.retention()) is not None:
+                await stack.enter_async_context(retention)
+                duties.append(retention.run())
+            await _serve(server, self._listener, duties)
         logger.info("API stopped", extra={"action": "api_stopped"})
 
     async def _get_ready(self, url: str) -> None:

@@ -1,0 +1,94 @@
+"""Every object can be built for every log, without a connection; and any part can be swapped."""
+
+import asyncio
+
+import pytest
+from dependency_injector.errors import Error as WiringError
+
+from adapters.memory import MemoryPublisher
+from adapters.memory_senders import MemoryEmailSender
+from containers import Container
+from domain.message import Message
+from domain.outcome import Delivered, Outcome
+from domain.ports import Mail
+from entrypoints.settings_model import Broker, Settings
+
+PARTS = ("publisher", "message_log", "dead_letters", "topic_catalog", "apply_topics", "produce", "engine")
+
+
+class TellingSender(MemoryEmailSender):
+    """Says when the first mail is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived = asyncio.Event()
+
+    async def send(self, mail: Mail, *, fresh: bool = False) -> Outcome:
+        self.arrived.set()
+        return await super().send(mail, fresh=fresh)
+
+
+def container(backend: str, group: str = "email") -> Container:
+    return Container(settings=Settings(broker=Broker.model_validate({"backend": backend})), group=group)
+
+
+@pytest.mark.parametrize("group", ["email", "sms"])
+@pytest.mark.parametrize("backend", ["sqlite", "kafka", "memory"])
+async def test_every_part_is_built_without_a_connection(backend: str, group: str) -> None:
+    subject = container(backend, group)
+
+    built = [getattr(subject, part)() for part in (*PARTS, "sender", "channel", "templates")]
+
+    assert None not in built
+    assert subject.channel().group == group
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [("sqlite", "SqlitePublisher"), ("kafka", "KafkaPublisher"), ("memory", "MemoryPublisher")],
+)
+async def test_one_setting_swaps_the_log(backend: str, name: str) -> None:
+    assert type(container(backend).publisher()).__name__ == name
+
+
+async def test_one_override_swaps_an_adapter() -> None:
+    subject = container("memory")
+    sender = MemoryEmailSender()
+
+    with subject.email_sender.override(sender):
+        message = Message(request_id="r-1", topic_name="transactions", email="ada@example.test")
+        outcome = await subject.channel().deliver(message, probe=False)
+
+    assert outcome == Delivered()
+    assert [mail.to for mail in sender.sent] == ["ada@example.test"]
+
+
+async def test_the_engine_gets_what_was_put_in_its_place() -> None:
+    subject = container("memory")
+    sender = TellingSender()
+    stop = asyncio.Event()
+
+    with subject.email_sender.override(sender):
+        await subject.apply_topics()()
+        message = Message(request_id="r-1", topic_name="transactions", email="ada@example.test")
+        async with subject.message_log():
+            running = asyncio.create_task(subject.engine().run(stop))
+            await subject.produce().one(message)
+            await sender.arrived.wait()
+            stop.set()
+            await running
+
+    assert [mail.message_id for mail in sender.sent] == ["<r-1.transactions@herald.localhost>"]
+
+
+async def test_two_containers_share_nothing() -> None:
+    one, other = container("memory"), container("memory")
+
+    assert one.publisher() is one.publisher()
+    assert isinstance(other.publisher(), MemoryPublisher)
+    assert one.publisher() is not other.publisher()
+
+
+def test_settings_must_be_given() -> None:
+    with pytest.raises(WiringError, match="settings"):
+        Container().publisher()
