@@ -77,7 +77,7 @@ class MemoryApi:
     async def ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]  # httpx has its own ASGI types
+        transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://herald") as client:
             return await client.request(method, path, content=body, headers=headers)
 

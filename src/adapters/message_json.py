@@ -82,6 +82,16 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     expires_at: str | None = None
 
 
+class _PlainRequest(_Request, forbid_unknown_fields=True, gc=False):
+    """The same for a text that has no way to write a control character: five patterns less to match."""
+
+    topic_name: Annotated[str, Meta(min_length=1)]
+    message_body: Annotated[str, Meta(max_length=BODY_LIMIT)] | None = None
+    transaction_id: Annotated[str, Meta(max_length=TEXT_LIMIT)] | None = None
+    customer_id: Annotated[str, Meta(max_length=TEXT_LIMIT)] | None = None
+    key: Annotated[str, Meta(max_length=TEXT_LIMIT)] | None = None
+
+
 class _Stored(msgspec.Struct, omit_defaults=True, gc=False):
     """The record's value. Fields of newer writers are passed over."""
 
@@ -97,6 +107,7 @@ class _Stored(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 _request_decoder = msgspec.json.Decoder(_Request)
+_plain_request_decoder = msgspec.json.Decoder(_PlainRequest)
 _stored_decoder = msgspec.json.Decoder(_Stored)
 _encoder = msgspec.json.Encoder()
 
@@ -111,14 +122,15 @@ class RequestDecoder:
         self._address_fault = address_fault
         self._new_request_id = new_request_id
 
-    def __call__(self, body: bytes | msgspec.Raw) -> ProduceRequest | WrongFields | NotJson:
+    def __call__(self, body: bytes) -> ProduceRequest | WrongFields | NotJson:
         """The message, or every mistake in it."""
+        decoder = _plain_request_decoder if _is_plain(body) else _request_decoder
         try:
-            wire = _request_decoder.decode(body)
+            wire = decoder.decode(body)
         except DECODE_ERRORS:
-            return self.carefully(bytes(body))
+            return self.carefully(body)
         if not (wire.email or wire.phone) or (wire.expires_at and parse_time(wire.expires_at) is None):
-            return self.carefully(bytes(body))
+            return self.carefully(body)
         own_id = wire.request_id or None
         message = Message(
             request_id=own_id or self._new_request_id(),
@@ -151,6 +163,11 @@ class RequestDecoder:
         if not has_own_id:
             given["request_id"] = self._new_request_id()
         return ProduceRequest(Message(**given), partition, has_own_id)
+
+
+def _is_plain(body: bytes) -> bool:
+    """No control character within a string: JSON has C0 as escapes only, C1 is not ASCII."""
+    return body.isascii() and b"\\" not in body and b"\x7f" not in body
 
 
 def what_is_wrong(body: bytes, error: Exception) -> str:

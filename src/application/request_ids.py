@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from domain.ports import Clock
 
-_VERSION_7 = 0x7 << 76
-_VARIANT = 0b10 << 62
-_TIME_SHIFT = 80
-_COUNTER_SHIFT = 64
 _COUNTER_LIMIT = 1 << 12
 _COUNTER_SEED_BITS = 11
+_VARIANT = 0b10 << 62
 _TAIL_BITS = 62
+_LAST_GROUP_BITS = 48
+_LAST_GROUP = (1 << _LAST_GROUP_BITS) - 1
 
 
 class RequestIds:
@@ -24,6 +23,7 @@ class RequestIds:
         self._random_bits = random_bits
         self._milliseconds = 0
         self._counter = 0
+        self._time = ""
 
     def __call__(self) -> str:
         """The next id, in the usual form with hyphens."""
@@ -34,10 +34,11 @@ class RequestIds:
             self._counter += 1
             if self._counter == _COUNTER_LIMIT:
                 self._begin(self._milliseconds + 1)
-        number = self._milliseconds << _TIME_SHIFT | _VERSION_7 | self._counter << _COUNTER_SHIFT
-        text = f"{number | _VARIANT | self._random_bits(_TAIL_BITS):032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        tail = _VARIANT | self._random_bits(_TAIL_BITS)
+        return f"{self._time}-7{self._counter:03x}-{tail >> _LAST_GROUP_BITS:x}-{tail & _LAST_GROUP:012x}"
 
     def _begin(self, milliseconds: int) -> None:
         self._milliseconds = milliseconds
         self._counter = self._random_bits(_COUNTER_SEED_BITS)
+        time = f"{milliseconds:012x}"
+        self._time = f"{time[:8]}-{time[8:]}"

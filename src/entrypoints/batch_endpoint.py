@@ -105,7 +105,7 @@ class ProduceBatch:
             return Problem(ProblemKind.NOT_JSON, f"Not a JSON text: {what_is_wrong(body, error)}.").answer()
 
     def _draft(self, item: Item, grant: Grant) -> Draft:
-        request = self._decode(item)
+        request = self._decode(bytes(item))
         if not isinstance(request, ProduceRequest):
             own_id = request.request_id if isinstance(request, WrongFields) else None
             return FailedObject(own_id, refused_problem(request, grant, self._produce).as_object())
