@@ -15,6 +15,7 @@ from tests.contracts.sender import RECIPIENTS, Provider, SenderContract
 from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say, say_and_close
 
 PATIENT, QUICK = 5.0, 0.1
+CONTRACT = 0.4  # short enough for the tests that wait for it, long enough for a busy machine
 
 
 DEFAULT = KeepAlive()
@@ -98,7 +99,7 @@ class SmtpProvider(Provider):
 class TestSmtpEmailSender(SenderContract):
     @pytest.fixture
     async def provider(self, server: SmtpTestServer) -> AsyncIterator[Provider]:
-        async with sender_to(server, data_seconds=QUICK) as sender:
+        async with sender_to(server, data_seconds=CONTRACT) as sender:
             yield SmtpProvider(server, sender)
 
 
@@ -396,9 +397,9 @@ async def test_a_listener_that_never_answers_is_given_up_in_the_time_for_connect
 
 async def test_a_server_that_answers_each_step_slowly_is_bounded_as_a_whole() -> None:
     server = SmtpTestServer(
-        always={"connect": say("220 hi", seconds=0.08), "EHLO": say("250 hi", seconds=0.08)}
+        always={"connect": say("220 hi", seconds=0.1), "EHLO": say("250 hi", seconds=0.25)}
     )
-    async with server, sender_to(server, seconds=0.1) as sender:
+    async with server, sender_to(server, seconds=0.25) as sender:
         outcome = await sender.send(mail())
 
     assert outcome == ChannelDown("EHLO: no answer in time")
@@ -438,9 +439,13 @@ async def test_a_host_name_that_is_none_is_the_channels_and_is_logged(
 
 
 async def test_the_wait_for_the_final_dot_has_its_own_limit(server: SmtpTestServer) -> None:
-    server.always["content"] = say("250 ok", seconds=0.15)
+    server.always["content"] = say("250 ok", seconds=0.35)
     settings = SmtpServer(
-        host="127.0.0.1", port=server.port, sender="a@x.test", timeout_seconds=0.1, data_timeout_seconds=1.0
+        host="127.0.0.1",
+        port=server.port,
+        sender="a@x.test",
+        timeout_seconds=0.3,
+        data_timeout_seconds=PATIENT,
     )
     async with SmtpEmailSender(settings, ascii_domain) as sender:
         outcome = await sender.send(mail())

@@ -1,0 +1,207 @@
+"""Sends texts over a Twilio-compatible Messages API (httpx)."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Self, cast
+from urllib.parse import quote
+
+import httpx
+
+from adapters.http_sms_answers import outcome_of_answer, said
+from domain.errors import HeraldError
+from domain.outcome import ChannelDown, Outcome, Refused, Uncertain
+from domain.ports import Text
+
+logger = logging.getLogger("herald.sms")
+
+_BODY_LIMIT = 65_536
+_NAMES: Mapping[type[Exception], str] = {
+    httpx.ConnectError: "cannot connect:",
+    httpx.ConnectTimeout: "no connection in time",
+    httpx.ReadTimeout: "no answer in time",
+    TimeoutError: "no answer in time",
+    httpx.ReadError: "connection lost",
+    httpx.RemoteProtocolError: "no answer:",
+}
+# Servers commonly close a connection after 5 s of silence. A request that meets the close is a text whose
+# answer is lost, so ours ends first.
+_KEEP_ALIVE_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsProvider:
+    """Where texts are handed in, and as whom.
+
+    `url`: what stands before `/2010-04-01`. `connections`: at most so many at once. `timeout_seconds`: for
+    connecting, and again for the whole answer.
+    """
+
+    url: str
+    account_sid: str
+    auth_token: str = field(repr=False)
+    sender: str
+    connections: int = 32
+    timeout_seconds: float = 10.0
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """How far one request has come."""
+
+    is_written: bool = False
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    async def trace(self, event: str, info: Mapping[str, object]) -> None:
+        """Told by httpx before each step on the wire; a proxy's CONNECT is not our request."""
+        request = info.get("request")
+        if event.endswith("send_request_headers.started") and getattr(request, "method", b"") == b"POST":
+            self.is_written = True
+
+
+class HttpSmsSender:
+    """An `SmsSender`. Raises `HeraldError` when it is made with a URL that is none.
+
+    `tls_context`: None for the authorities that come with httpx. `now`: seconds since the epoch, for a
+    `Retry-After` that is a date.
+    """
+
+    def __init__(
+        self,
+        provider: SmsProvider,
+        *,
+        tls_context: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._provider = provider
+        self._url = _messages_url(provider)
+        self._tls_context = tls_context
+        self._now = now
+        self._slots = asyncio.Semaphore(provider.connections)
+        self._client: httpx.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._tls_context is None:
+            self._tls_context = _tls_context(self._url)
+        self._client = self._new_client()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Texts on their way end `Uncertain` or, not yet written, `ChannelDown`."""
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._provider.timeout_seconds):
+                    await client.aclose()
+
+    async def send(self, text: Text, *, fresh: bool = False) -> Outcome:
+        """See `SmsSender.send`. Waits while `connections` texts are on their way."""
+        async with self._slots:
+            if self._client is None:
+                return ChannelDown("the sender is closed")
+            exchange = _Exchange()
+            try:
+                request = self._request(self._client, text, exchange)
+            except ValueError:
+                return Refused("the text cannot be written as an HTTP request: it is not valid Unicode")
+            try:
+                async with asyncio.timeout(2 * self._provider.timeout_seconds):
+                    await self._answer(self._client, request, exchange, fresh=fresh)
+            except Exception as error:  # noqa: BLE001 - whatever ends it, how far it had come decides
+                return self._interrupted(exchange, error)
+            return self._outcome(exchange)
+
+    def _request(self, client: httpx.AsyncClient, text: Text, exchange: _Exchange) -> httpx.Request:
+        return client.build_request(
+            "POST",
+            self._url,
+            data={"To": text.to, "From": self._provider.sender, "Body": text.body},
+            headers={"Idempotency-Key": text.idempotency_key},
+            extensions={"trace": exchange.trace},
+        )
+
+    async def _answer(
+        self, client: httpx.AsyncClient, request: httpx.Request, exchange: _Exchange, *, fresh: bool
+    ) -> None:
+        if fresh:
+            async with self._new_client() as client_of_its_own:
+                await _read(client_of_its_own, request, exchange)
+        else:
+            await _read(client, request, exchange)
+
+    def _new_client(self) -> httpx.AsyncClient:
+        provider = self._provider
+        return httpx.AsyncClient(
+            auth=httpx.BasicAuth(provider.account_sid, provider.auth_token),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "herald"},
+            verify=self._tls_context or True,
+            timeout=provider.timeout_seconds,
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=provider.connections,
+                keepalive_expiry=_KEEP_ALIVE_SECONDS,
+            ),
+            trust_env=not _is_loopback(self._url.host),
+        )
+
+    def _interrupted(self, exchange: _Exchange, error: Exception) -> Outcome:
+        """A status that was read holds, also when the rest of the answer was lost."""
+        if exchange.status:
+            return self._outcome(exchange)
+        if isinstance(error, httpx.LocalProtocolError):
+            return Refused("the text cannot be written as an HTTP request")
+        if not isinstance(error, httpx.HTTPError | TimeoutError | OSError):
+            logger.warning(
+                "the SMS provider made the HTTP library fail: %s",
+                type(error).__name__,
+                extra={"action": "http_library_failed"},
+            )
+        what = said(f"{_NAMES.get(type(error), type(error).__name__)} {error}")
+        return Uncertain(what) if exchange.is_written else ChannelDown(what)
+
+    def _outcome(self, exchange: _Exchange) -> Outcome:
+        return outcome_of_answer(exchange.status, exchange.headers, exchange.body, self._now())
+
+
+async def _read(client: httpx.AsyncClient, request: httpx.Request, exchange: _Exchange) -> None:
+    response = await client.send(request, stream=True)
+    try:
+        exchange.status, exchange.headers = response.status_code, response.headers
+        async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as chunks:
+            async for chunk in chunks:
+                exchange.body += chunk
+                if len(exchange.body) > _BODY_LIMIT:
+                    break
+    finally:
+        await response.aclose()
+
+
+def _tls_context(url: httpx.URL) -> ssl.SSLContext:
+    """Without TLS one that trusts nobody: reading the authorities takes long, on the event loop."""
+    return httpx.create_ssl_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _messages_url(provider: SmsProvider) -> httpx.URL:
+    account = quote(provider.account_sid, safe="")
+    try:
+        url = httpx.URL(f"{provider.url.rstrip('/')}/2010-04-01/Accounts/{account}/Messages.json")
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise HeraldError(f"sms.url {provider.url!r} is not a URL: write it as https://api.example.com")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    """The local inbox is never asked through the proxy that the environment may name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
