@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,9 @@ from entrypoints.worker_counts import WorkerCounts
 logger = logging.getLogger("herald.process")
 
 _GRACE_MARGIN_SECONDS = 1.0
+
+Duty = Callable[[], Coroutine[Any, Any, None]]
+"""Work beside the answers, until it is done or the process ends."""
 
 
 class ApiProcess:
@@ -61,12 +64,16 @@ class ApiProcess:
             await stack.enter_async_context(self._publisher)
             if self._shared is not None:
                 await stack.enter_async_context(self._shared)
-            grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
-            server = ApiServer(create_app(self._parts()), grace, self._say_started)
-            duties = [self._get_ready(url)]
+            duties: list[Duty] = [lambda: self._get_ready(url)]
             if self._has_duties and (retention := self._container.retention()) is not None:
                 await stack.enter_async_context(retention)
-                duties.append(retention.run())
+                duties.append(retention.run)
+            grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
+            server = ApiServer(create_app(self._parts()), grace, self._say_started)
+            duties: list[Duty] = [lambda: self._get_ready(url)]
+            if self._has_duties and (retention := self._container.retention()) is not None:
+                await stack.enter_async_context(retention)
+                duties.append(retention.run)
             await _serve(server, self._listener, duties)
         logger.info("API stopped", extra={"action": "api_stopped"})
 
@@ -126,9 +133,9 @@ class ApiProcess:
         return render_produce_metrics(counts, herald_version())
 
 
-async def _serve(server: ApiServer, listener: socket.socket, duties: list[Coroutine[Any, Any, None]]) -> None:
+async def _serve(server: ApiServer, listener: socket.socket, duties: Sequence[Duty]) -> None:
     """Until the server is stopped, by a signal or by a duty that fails; raises what the duty raised."""
-    running = [asyncio.create_task(duty) for duty in duties]
+    running = [asyncio.create_task(duty()) for duty in duties]
     for task in running:
         task.add_done_callback(lambda task: _stop_if_failed(server, task))
     try:

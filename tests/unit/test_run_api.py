@@ -53,6 +53,24 @@ class HeldPublisher:
         self.is_closed = True
 
 
+class WatchedRetention:
+    """Tells that it runs, and that it was closed."""
+
+    def __init__(self) -> None:
+        self.runs = asyncio.Event()
+        self.is_closed = False
+
+    async def run(self) -> None:
+        self.runs.set()
+        await asyncio.Event().wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.is_closed = True
+
+
 class RefusingTopics:
     """A use case that always raises the same."""
 
@@ -153,7 +171,7 @@ async def refused_connection(port: int) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
+            except ConnectionError:
                 return
             writer.close()
 
@@ -186,6 +204,27 @@ async def test_only_the_worker_with_duties_makes_topics() -> None:
         told = await api.heard()
 
     assert "ready" in told[0]
+
+
+async def test_old_rows_are_deleted_while_it_runs() -> None:
+    container, retention = container_of(), WatchedRetention()
+    container.retention.override(providers.Object(retention))
+    async with serving(container) as api:
+        await retention.runs.wait()
+        await api.heard()
+        stop_this_process()
+        await api.task
+
+    assert retention.is_closed
+
+
+async def test_only_the_worker_with_duties_deletes_old_rows() -> None:
+    container, retention = container_of(), WatchedRetention()
+    container.retention.override(providers.Object(retention))
+    async with serving(container, has_duties=False) as api:
+        await api.heard()
+
+    assert not retention.runs.is_set()
 
 
 async def test_metrics_of_several_workers_are_their_sum(tmp_path: Path) -> None:
