@@ -52,7 +52,7 @@ class Site:
         self.folder = folder
         topics = json.loads(log.get("HERALD_TOPICS", '[{"name": "transactions"}]'))
         self.topic = str(topics[0]["name"])
-        api, smtp, sms, http, email, texts = free_ports(6)
+        api, smtp, sms, http, email, texts, self.spare_port = free_ports(7)
         self.health_ports = {"email": email, "sms": texts}
         self.api = f"http://127.0.0.1:{api}"
         self.inbox_url = f"http://127.0.0.1:{http}"
@@ -157,6 +157,14 @@ class Site:
             return bool(totals["emails"] >= emails and totals["sms"] >= sms)
 
         return await eventually(all_there, seconds)
+
+    async def different_mails(self, count: int) -> bool:
+        """Whether so many different messages arrived as mails, however often each."""
+
+        async def all_there() -> bool:
+            return len({mail["message_id"] for mail in (await self.inbox())["emails"]}) >= count
+
+        return await eventually(all_there, 60.0)
 
     async def metric(self, group: str, name: str) -> float:
         """The sum of a metric's samples on a consumer."""

@@ -18,8 +18,7 @@ LOG = Schema(
     version=1,
     statements=(
         """CREATE TABLE topics (
-            name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replication_factor INTEGER NOT NULL,
-            retention_ms INTEGER NOT NULL
+            name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replication_factor INTEGER NOT NULL
         )""",
         # The next offset outlives the rows: after retention has taken them all, counting goes on.
         """CREATE TABLE shards (

@@ -29,7 +29,7 @@ class SqliteTopicCatalog:
         await self._thread.call(lambda: self._create(plans))
 
     def _find(self, names: AbstractSet[str]) -> dict[str, FoundTopic]:
-        query = "SELECT name, partitions, replication_factor, retention_ms FROM topics"
+        query = "SELECT name, partitions, replication_factor FROM topics"
         with faults_of(self._path):
             rows = self._usable().execute(query).fetchall()
         return {row[0]: _found(*row) for row in rows if row[0] in names}
@@ -69,17 +69,17 @@ class SqliteTopicCatalog:
 
 
 def _create(connection: sqlite3.Connection, plan: TopicPlan) -> None:
-    row = (plan.name, plan.partitions, plan.replication_factor or 1, plan.retention_ms)
-    made = connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?, ?, ?)", row)
+    row = (plan.name, plan.partitions, plan.replication_factor or 1)
+    made = connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?, ?)", row)
     if made.rowcount:
         shards = [(plan.name, partition) for partition in range(plan.partitions)]
         connection.executemany("INSERT INTO shards (topic, partition) VALUES (?, ?)", shards)
 
 
-def _found(name: str, partitions: int, replication_factor: int, retention_ms: int) -> FoundTopic:
+def _found(name: str, partitions: int, replication_factor: int) -> FoundTopic:
     return FoundTopic(
         name=name,
         partitions=partitions,
         replication_factor=replication_factor,
-        retention_ms=retention_ms,
+        retention_ms=None,  # `SqliteRetention` takes it from the settings at each start
     )

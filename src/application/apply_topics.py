@@ -160,7 +160,7 @@ def mismatches(topic: ListedTopic) -> Iterator[str]:
         yield _mismatch(
             topic, f"replication factor {found.replication_factor}", plan.replication_factor, remedy
         )
-    if found.retention_ms != plan.retention_ms:
+    if found.retention_ms not in {None, plan.retention_ms}:
         has = f"retention.ms {found.retention_ms}"
         yield _mismatch(topic, has, plan.retention_ms, _other_retention(topic, found.retention_ms))
 
@@ -175,11 +175,11 @@ def _other_partitions(topic: ListedTopic) -> str:
     return f"set partitions = {topic.partitions}, or take a new topic; partitions are for life"
 
 
-def _other_retention(topic: ListedTopic, has_ms: int) -> str:
+def _other_retention(topic: ListedTopic, has_ms: int | None) -> str:
     setting, unit = (
         ("retention_hours", HOUR_MS) if topic.own_of is None else ("broker.dead_letter_days", DAY_MS)
     )
     change = f"change the topic's retention.ms to {topic.plan.retention_ms}"
-    if has_ms < unit or has_ms % unit:
+    if has_ms is None or has_ms < unit or has_ms % unit:
         return change
     return f"set {setting} = {has_ms // unit}, or {change}"

@@ -44,12 +44,15 @@ class TopicPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundTopic:
-    """A topic as the log has it."""
+    """A topic as the log has it.
+
+    `retention_ms` is None where the log keeps none of its own: then the settings' is what counts.
+    """
 
     name: str
     partitions: int
     replication_factor: int
-    retention_ms: int
+    retention_ms: int | None
 
 
 def dead_letter_topic(topic: str, group: str) -> str:

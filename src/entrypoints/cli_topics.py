@@ -56,10 +56,15 @@ def _row(topic: "ListedTopic") -> list[str]:
         f"  {topic.plan.name}" if topic.own_of else topic.plan.name,
         str(topic.partitions),
         str(topic.replication_factor or "by brokers"),
-        _retention(topic.found.retention_ms if topic.found else topic.plan.retention_ms),
+        _retention(_kept_ms(topic)),
         ", ".join(topic.groups),
         "yes" if topic.found else "no",
     ]
+
+
+def _kept_ms(topic: "ListedTopic") -> int:
+    found = topic.found.retention_ms if topic.found else None
+    return topic.plan.retention_ms if found is None else found
 
 
 def _retention(ms: int) -> str:

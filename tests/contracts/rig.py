@@ -21,7 +21,7 @@ from domain.ports import (
     Shard,
     TopicCatalog,
 )
-from domain.topic import TopicPlan
+from domain.topic import FoundTopic, TopicPlan
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000
@@ -46,6 +46,14 @@ class Rig(ABC):
     other_topic: str
     patience: float = 20.0
     """Seconds after which a test gives up waiting for something that should have happened."""
+
+    keeps_retention: bool = True
+    """Whether the log itself knows how long a topic is kept."""
+
+    def found(self, name: str, partitions: int = PARTITIONS, retention_ms: int = A_DAY_MS) -> FoundTopic:
+        """A topic as the catalog should give it."""
+        kept_ms = retention_ms if self.keeps_retention else None
+        return FoundTopic(name=name, partitions=partitions, replication_factor=1, retention_ms=kept_ms)
 
     def shard(self, partition: int = 0) -> Shard:
         return Shard(self.topic, partition)
@@ -85,6 +93,12 @@ class Rig(ABC):
 
 def record(shard: Shard, value: str, key: str | None = None) -> NewRecord:
     return NewRecord(shard, None if key is None else key.encode(), value.encode())
+
+
+async def until(done: Callable[[], bool], patience: float = 5.0) -> None:
+    async with asyncio.timeout(patience):
+        while not done():  # noqa: ASYNC110 - for what has no event to wait for
+            await asyncio.sleep(0.001)
 
 
 async def eventually_ready(port: MessagePublisher | MessageLog, patience: float) -> None:

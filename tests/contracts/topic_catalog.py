@@ -4,11 +4,7 @@ import pytest
 
 from domain.ports import TopicCatalog
 from domain.topic import FoundTopic, dead_letter_topic
-from tests.contracts.rig import A_DAY_MS, PARTITIONS, Rig, new_name, plan
-
-
-def found(name: str, partitions: int = PARTITIONS, retention_ms: int = A_DAY_MS) -> FoundTopic:
-    return FoundTopic(name=name, partitions=partitions, replication_factor=1, retention_ms=retention_ms)
+from tests.contracts.rig import A_DAY_MS, Rig, new_name, plan
 
 
 async def find_one(catalog: TopicCatalog, name: str) -> FoundTopic | None:
@@ -26,7 +22,7 @@ class TopicCatalogContract:
             await catalog.create([plan(name, 5, 2 * A_DAY_MS)])
             topics = await catalog.find({name})
 
-        assert dict(topics) == {name: found(name, 5, 2 * A_DAY_MS)}
+        assert dict(topics) == {name: rig.found(name, 5, 2 * A_DAY_MS)}
 
     async def test_another_instance_finds_it_too(self, rig: Rig) -> None:
         name = new_name()
@@ -35,7 +31,7 @@ class TopicCatalogContract:
         async with rig.catalog() as catalog:
             topics = await catalog.find({name})
 
-        assert dict(topics) == {name: found(name)}
+        assert dict(topics) == {name: rig.found(name)}
 
     async def test_several_are_created_at_once_among_them_heralds_own(self, rig: Rig) -> None:
         name = new_name()
@@ -44,13 +40,13 @@ class TopicCatalogContract:
             await catalog.create([plan(name, 2), plan(own, 1)])
             topics = await catalog.find({name, own})
 
-        assert dict(topics) == {name: found(name, 2), own: found(own, 1)}
+        assert dict(topics) == {name: rig.found(name, 2), own: rig.found(own, 1)}
 
     async def test_only_the_names_asked_for_are_found(self, rig: Rig) -> None:
         async with rig.catalog() as catalog:
             topics = await catalog.find({rig.topic, new_name("missing")})
 
-        assert dict(topics) == {rig.topic: found(rig.topic)}
+        assert dict(topics) == {rig.topic: rig.found(rig.topic)}
 
     async def test_asking_for_nothing_finds_nothing(self, rig: Rig) -> None:
         async with rig.catalog() as catalog:
@@ -73,7 +69,7 @@ class TopicCatalogContract:
             await catalog.create([plan(name, 4, 2 * A_DAY_MS)])
             topic = await find_one(catalog, name)
 
-        assert topic == found(name, 2)
+        assert topic == rig.found(name, 2)
 
     async def test_one_that_exists_does_not_keep_the_others_from_being_made(self, rig: Rig) -> None:
         name = new_name()
@@ -81,11 +77,11 @@ class TopicCatalogContract:
             await catalog.create([plan(rig.topic), plan(name)])
             topic = await find_one(catalog, name)
 
-        assert topic == found(name)
+        assert topic == rig.found(name)
 
     async def test_creating_nothing_is_nothing(self, rig: Rig) -> None:
         async with rig.catalog() as catalog:
             await catalog.create([])
             topic = await find_one(catalog, rig.topic)
 
-        assert topic == found(rig.topic)
+        assert topic == rig.found(rig.topic)

@@ -77,10 +77,9 @@ async def test_a_killed_consumer_loses_nothing_and_the_other_channel_goes_on(any
     await any_site.post_many(50, "after-")
     assert await any_site.arrived(emails=0, sms=150)
     any_site.start_consumer("email")
-    assert await any_site.arrived(emails=150, sms=150)
 
-    ids = {mail["message_id"] for mail in (await any_site.inbox())["emails"]}
-    assert len(ids) == 150
+    assert await any_site.different_mails(150)
+    assert (await any_site.inbox())["totals"]["sms"] == 150
 
 
 async def test_a_stopped_consumer_ends_cleanly_and_nothing_is_sent_twice(any_site: Site) -> None:
@@ -103,7 +102,8 @@ async def test_a_stopped_consumer_ends_cleanly_and_nothing_is_sent_twice(any_sit
 
 async def test_two_processes_of_a_group_share_the_work(any_site: Site) -> None:
     await any_site.start_all()
-    second = any_site.start("consumer", "email")
+    second = any_site.start("consumer", "email", HERALD_CONSUMER__PORT=str(any_site.spare_port))
+    assert await any_site.ready(f"http://127.0.0.1:{any_site.spare_port}"), any_site.output()
 
     await any_site.post_many(60, phone="")
     assert await any_site.arrived(emails=60, sms=0)

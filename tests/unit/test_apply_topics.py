@@ -257,3 +257,11 @@ async def test_the_answer_for_a_topic_that_does_not_exist_is_what_the_settings_s
 
     assert topics_answer(listed)["topics"][0]["partitions"] == 6
     assert topics_answer(listed)["topics"][0]["replication_factor"] == 0
+
+
+async def test_a_log_that_keeps_no_retention_of_its_own_takes_it_from_the_settings() -> None:
+    catalog = KeptTopics(replace(found(), retention_ms=None))
+
+    applied = await use_case(catalog)()
+
+    assert "payments" not in applied.created
