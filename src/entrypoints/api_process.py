@@ -64,10 +64,6 @@ class ApiProcess:
             await stack.enter_async_context(self._publisher)
             if self._shared is not None:
                 await stack.enter_async_context(self._shared)
-            duties: list[Duty] = [lambda: self._get_ready(url)]
-            if self._has_duties and (retention := self._container.retention()) is not None:
-                await stack.enter_async_context(retention)
-                duties.append(retention.run)
             grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
             server = ApiServer(create_app(self._parts()), grace, self._say_started)
             duties: list[Duty] = [lambda: self._get_ready(url)]
