@@ -25,10 +25,11 @@ _COORDINATION_DIED = "Unexpected error during coordination"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTimes:
-    """How long the group's members wait for each other, in seconds.
+    """How long the group's members wait for each other, and this one for the brokers, in seconds.
 
     They build on one another: a rebalance leaves time to drain; JoinGroup blocks on the broker for as
-    long as a rebalance lasts, so a request must be allowed to take longer.
+    long as a rebalance lasts, so a request must be allowed to take longer. `answer` is for what has
+    to end sooner, `pause` between tries, growing to `longest_pause`.
     """
 
     drain: float
@@ -36,6 +37,11 @@ class GroupTimes:
     heartbeat: float = 3.0
     rebalance_margin: float = 10.0
     request_margin: float = 15.0
+    start: float = 60.0
+    answer: float = 5.0
+    stop: float = 5.0
+    pause: float = 0.2
+    longest_pause: float = 5.0
 
     @property
     def give_back(self) -> float:

@@ -21,24 +21,15 @@ from adapters.kafka_consumer import (
     partition_of,
     stop_consumer,
 )
+from adapters.kafka_doubts import Doubts
 from adapters.kafka_membership import Membership
 from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_positions import KafkaPositions
-from adapters.kafka_reading import Reading, Readings
+from adapters.kafka_reading import Readings
 from domain.errors import HeraldError, LogUnavailable
 from domain.ports import Bounds, LogEvent, Overtaken, Position, Shard
 
 log = logging.getLogger("herald.kafka")
-
-# Seconds.
-ANSWER_SECONDS = 5.0
-START_SECONDS = 60.0
-STOP_SECONDS = 5.0
-FIRST_PAUSE = 0.2
-LONGEST_PAUSE = 5.0
-# A position beyond the end is believed after so many looks, one a second: just after a change of
-# leaders a partition may show an end that is too low.
-LOOKS = 5
 
 
 class KafkaLog:
@@ -69,13 +60,20 @@ class KafkaLog:
         self._membership = Membership(self._wake)
         self._readings = Readings()
         self._positions = KafkaPositions(connection, group_id, admin_class=admin_class)
-        self._committer = Committer()
+        self._committer = Committer(seconds=self._times.answer)
+        self._doubts = Doubts(
+            self._readings,
+            self.bounds,
+            begin=self.begin,
+            overtaken=self._wake,
+            fail=self._fail,
+            pause=self._times.pause,
+        )
         self._consumer: Any = None
         self._poller: KafkaPoller | None = None
         self._reason = "not connected to Kafka yet"
         self._failure: HeraldError | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._lookers: set[asyncio.Task[None]] = set()
         self._woken: asyncio.Future[None] | None = None
         self._is_leaving = False
         self._coordination: asyncio.Task[Any] | None = None  # while it waits in `give_back`
@@ -87,18 +85,18 @@ class KafkaLog:
 
     async def __aexit__(self, *_: object) -> None:
         self._is_leaving = True
-        tasks = [task for task in (self._connecting, *self._lookers) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._doubts.close()
         await self._committer.stop()
         if self._poller is not None:
             await self._poller.close()
         self._membership.lose()
         if self._coordination is not None:
-            await asyncio.wait([self._coordination], timeout=STOP_SECONDS)
+            await asyncio.wait([self._coordination], timeout=self._times.stop)
         if self._consumer is not None:
-            await stop_consumer(self._consumer, STOP_SECONDS)
+            await stop_consumer(self._consumer, self._times.stop)
         await self._positions.close()
 
     # Reading ----------------------------------------------------------------------------------
@@ -152,7 +150,7 @@ class KafkaLog:
         if self._consumer is None:
             raise LogUnavailable(self._reason)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._times.answer):
                 firsts = await self._consumer.beginning_offsets(partitions)
                 ends = await self._consumer.end_offsets(partitions)
             return {s: Bounds(firsts[partition_of(s)], ends[partition_of(s)]) for s in shards}
@@ -176,6 +174,10 @@ class KafkaLog:
             await self._committer.commit(self._consumer, ours)
         except Evicted:
             self._lose()
+        except LogUnavailable:
+            # Cut off because the shards went to others meanwhile: nothing is left to commit again.
+            if ours.keys() & set(map(partition_of, self._membership.shards)):
+                raise
 
     async def release(self, shards: AbstractSet[Shard]) -> None:
         """See the port."""
@@ -190,7 +192,7 @@ class KafkaLog:
         if not self._membership.is_joined:
             return self._poller.trouble or "joining the group"
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._times.answer):
                 await self._consumer.topics()
         except (errors.KafkaError, TimeoutError) as error:
             return explain(error)
@@ -213,82 +215,55 @@ class KafkaLog:
         self._coordination = None
         await self._committer.stop()
         if answer is not None:
-            _note("shards_given_back", self._group, late=len(self._membership.take_back()))
+            self._note_late(self._membership.take_back())
 
     def take_over(self, shards: frozenset[Shard]) -> None:
         """The group has given these; they stay paused until `begin`."""
         self._consumer.pause(*map(partition_of, shards))
         self._membership.assign(shards)
-        _note("shards_taken_over", self._group, shards=len(shards))
+        if not shards:
+            self._note(logging.INFO, "kafka_no_shards", "more processes than partitions; this one stands by")
 
     def _lose(self) -> None:
         self._readings.clear()
         if lost := self._membership.lose():
-            _note("shards_lost", self._group, shards=len(lost))
+            why = "the group threw this process out, which was silent for too long"
+            self._note(logging.WARNING, "kafka_shards_lost", why, shards=len(lost))
+
+    def _note_late(self, late: frozenset[Shard]) -> None:
+        if late:
+            why = "shards went to other processes before they were released"
+            self._note(logging.WARNING, "kafka_shards_late", why, shards=len(late))
 
     # Connecting -------------------------------------------------------------------------------
 
     async def _connect(self, options: Mapping[str, Any]) -> None:
-        pause = FIRST_PAUSE
+        pause = self._times.pause
         while (consumer := await self._started(options)) is None:
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, self._times.longest_pause)
         self._consumer = consumer
-        self._poller = KafkaPoller(consumer, self._readings, self._doubt)
+        self._poller = KafkaPoller(consumer, self._readings, self._doubts.add)
         # Only now: with a subscription `start` would wait for the group, which may take for ever.
         consumer.subscribe(topics=list(self._topics), listener=RebalanceListener(self))
-        _note("kafka_consumer_connected", self._group)
+        self._note(logging.INFO, "kafka_consumer_connected", "connected")
         self._wake()
 
     async def _started(self, options: Mapping[str, Any]) -> Any:
         consumer = self._consumer_class(**options)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._times.start):
                 await consumer.start()
         except BaseException as error:
-            await stop_in_time(consumer, STOP_SECONDS)
+            await stop_in_time(consumer, self._times.stop)
             if not isinstance(error, Exception):
                 raise
             reason = explain(error)
             if reason != self._reason:
-                _note("kafka_consumer_waits", self._group, reason=reason)
+                self._note(logging.WARNING, "kafka_consumer_waits", reason)
             self._reason = reason
             return None
         return consumer
-
-    # Positions out of range ---------------------------------------------------------------------
-
-    def _doubt(self, shard: Shard, reading: Reading) -> None:
-        looker = asyncio.create_task(self._look(shard, reading), name="kafka-look")
-        self._lookers.add(looker)
-        looker.add_done_callback(self._lookers.discard)
-
-    async def _look(self, shard: Shard, reading: Reading) -> None:
-        """Finds out whether the log begins after the position or ends before it."""
-        looks = 0
-        while self._readings.is_current(shard, reading) and looks < LOOKS:
-            try:
-                bounds = (await self.bounds({shard}))[shard]
-            except LogUnavailable:
-                await asyncio.sleep(FIRST_PAUSE)
-                continue
-            if reading.next <= bounds.end:
-                self._settle(shard, reading, bounds)
-                return
-            looks += 1
-            await asyncio.sleep(1)
-        if looks == LOOKS:
-            self._fail(
-                f"partition {shard.partition} of topic {shard.topic} ends before the group's position "
-                f"{reading.next}: it was made anew or lost records; see what it holds before starting again"
-            )
-
-    def _settle(self, shard: Shard, reading: Reading, bounds: Bounds) -> None:
-        if reading.next < bounds.first:
-            reading.first = bounds.first
-        elif self._readings.is_current(shard, reading):
-            self.begin(shard, reading.next)
-        self._wake()
 
     def _fail(self, text: str) -> None:
         self._failure = HeraldError(text)
@@ -298,6 +273,6 @@ class KafkaLog:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
-
-def _note(action: str, group: str, **numbers: object) -> None:
-    log.info("Kafka group %s: %s", group, action, extra={"action": action, "group": group, **numbers})
+    def _note(self, level: int, action: str, text: str, **numbers: object) -> None:
+        extra = {"action": action, "group": self._group, **numbers}
+        log.log(level, "Kafka group %s: %s", self._group, text, extra=extra)

@@ -25,6 +25,8 @@ NOBODY_LISTENS = KafkaConnection(bootstrap_servers="127.0.0.1:1")
 
 
 class KafkaRig(Rig):
+    replication_factor = 1
+
     def __init__(self, address: str) -> None:
         self.topic = new_name()
         self.other_topic = new_name("other")
@@ -32,8 +34,9 @@ class KafkaRig(Rig):
 
     async def make_topics(self) -> Self:
         letters = [plan(dead_letter_topic(self.topic, group), 1) for group in GROUPS]
+        plans = [plan(self.topic), plan(self.other_topic, 1), *letters]
         async with self.catalog() as catalog:
-            await catalog.create([plan(self.topic), plan(self.other_topic, 1), *letters])
+            await catalog.create([replace(p, replication_factor=self.replication_factor) for p in plans])
         return self
 
     def publisher(self) -> KafkaPublisher:
@@ -71,6 +74,18 @@ class KafkaRig(Rig):
                 answer = await consumer.getmany(partition, timeout_ms=1000)
                 records += [record_of(shard, one) for one in answer.get(partition, [])]
         return records
+
+    async def leader(self, shard: Shard) -> int:
+        """Which node of the cluster leads the shard; 0 is the first."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)
+        await admin.start()
+        try:
+            [topic] = await admin.describe_topics([shard.topic])
+            return (
+                next(int(p["leader"]) for p in topic["partitions"] if p["partition"] == shard.partition) - 1
+            )
+        finally:
+            await admin.close()
 
     async def forget(self, shard: Shard, before: int) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)

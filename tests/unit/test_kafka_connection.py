@@ -1,0 +1,151 @@
+"""How Kafka is reached, and what its errors are told as."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import errors
+
+from adapters.kafka_connection import (
+    KafkaConnection,
+    RepeatFilter,
+    explain,
+    quieten_library,
+    stop_in_time,
+)
+from domain.errors import HeraldError
+from tests.kafka.fakes import FakeBroker, FakeClient
+
+
+@pytest.fixture
+def library() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    yield logger
+    logger.setLevel(level)
+
+
+def test_a_plain_connection_needs_only_the_servers() -> None:
+    options = KafkaConnection(bootstrap_servers="one:9092, two:9092").client_options()
+
+    assert options == {"bootstrap_servers": ["one:9092", "two:9092"], "security_protocol": "PLAINTEXT"}
+
+
+def test_a_login_is_passed_on_and_shown_nowhere() -> None:
+    connection = KafkaConnection(
+        bootstrap_servers="one:9092",
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="herald",
+        sasl_password="top secret",
+        ssl_key_password="also secret",
+    )
+    options = connection.client_options()
+
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert options["sasl_plain_username"] == "herald"
+    assert options["sasl_plain_password"] == "top secret"
+    assert "ssl_context" not in options
+    assert "secret" not in repr(connection)
+
+
+def test_an_encrypted_connection_checks_certificate_and_name() -> None:
+    options = KafkaConnection(bootstrap_servers="one:9092", security_protocol="SSL").client_options()
+
+    context = options["ssl_context"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.check_hostname
+    assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_missing_certificate_file_is_named_in_one_line(tmp_path: Path) -> None:
+    missing = str(tmp_path / "ca.pem")
+    connection = KafkaConnection(bootstrap_servers="one:9092", security_protocol="SSL", ssl_ca_file=missing)
+
+    with pytest.raises(HeraldError, match=r"ca\.pem.*No such file") as raised:
+        connection.client_options()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_certificate_is_named_too(tmp_path: Path) -> None:
+    wrong = tmp_path / "ca.pem"
+    wrong.write_text("not a certificate")
+    connection = KafkaConnection(
+        bootstrap_servers="one:9092", security_protocol="SASL_SSL", ssl_ca_file=str(wrong)
+    )
+
+    with pytest.raises(HeraldError, match=r"ca\.pem"):
+        connection.client_options()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.TopicAuthorizationFailedError(), "allow this user to use the topic"),
+        (errors.SaslAuthenticationFailed(), "user name or the password"),
+        (errors.MessageSizeTooLargeError(), "larger than the topic allows"),
+        (errors.NotEnoughReplicasError(), "too few replicas"),
+        (errors.UnknownTopicOrPartitionError(), "does not have the topic"),
+        (errors.LeaderNotAvailableError(), "no leader"),
+        (errors.NotCoordinatorForGroupError(), "no coordinator"),
+        (errors.RequestTimedOutError(), "in time"),
+        (TimeoutError(), "in time"),
+        (errors.KafkaConnectionError("one:9092"), "no Kafka broker can be reached"),
+        (ConnectionRefusedError(), "no Kafka broker can be reached"),
+        (ssl.SSLError("bad"), "TLS"),
+        (errors.InvalidTopicError("password=1"), "Kafka answered InvalidTopicError"),
+    ],
+)
+def test_errors_are_told_in_a_few_words(error: BaseException, words: str) -> None:
+    assert words in explain(error)
+
+
+def test_the_library_never_logs_at_debug(library: logging.Logger) -> None:
+    library.setLevel(logging.DEBUG)
+    quieten_library()
+    quieten_library()
+
+    assert library.level == logging.INFO
+    assert len(logging.getLogger("aiokafka.client").filters) == 1
+
+
+def test_a_stricter_level_is_left_alone(library: logging.Logger) -> None:
+    library.setLevel(logging.ERROR)
+    quieten_library()
+
+    assert library.level == logging.ERROR
+
+
+def test_the_same_line_again_passes_only_after_a_while() -> None:
+    repeats = RepeatFilter(seconds=30)
+    record = logging.makeLogRecord({"msg": "Unable connect to %s", "created": 100.0})
+    other = logging.makeLogRecord({"msg": "Something else", "created": 100.0})
+    soon = logging.makeLogRecord({"msg": "Unable connect to %s", "created": 129.0})
+    later = logging.makeLogRecord({"msg": "Unable connect to %s", "created": 131.0})
+
+    assert [repeats.filter(r) for r in (record, other, soon, later)] == [True, True, False, True]
+
+
+async def test_a_client_that_does_not_stop_is_left_in_time() -> None:
+    client = FakeClient(FakeBroker(), {})
+    stopped = await stop_in_time(client, 1.0)
+    client.hangs = True
+    hung = await stop_in_time(client, 0.01)
+
+    assert (stopped, hung) == (True, False)
+
+
+async def test_a_client_that_fails_to_stop_counts_as_stopped() -> None:
+    class Failing:
+        async def stop(self) -> None:
+            raise OSError
+
+    class Cancelled:
+        async def stop(self) -> None:
+            raise asyncio.CancelledError
+
+    assert await stop_in_time(Failing(), 1.0)
+    assert await stop_in_time(Cancelled(), 1.0)

@@ -1,0 +1,145 @@
+"""Asking for records: nothing is lost whatever goes wrong, and a client that has died is told."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition, errors
+
+from adapters.kafka_consumer import NOBODY
+from adapters.kafka_poller import KafkaPoller
+from adapters.kafka_reading import Reading, Readings
+from domain.errors import HeraldError
+from domain.ports import Shard
+from tests.kafka.fakes import FakeBroker, FakeConsumer
+from tests.unit.test_kafka_reading import kafka_record, offsets
+
+ONE = Shard("transactions", 1)
+P1 = TopicPartition("transactions", 1)
+
+
+class Desk:
+    """A poller with everything it talks to."""
+
+    def __init__(self) -> None:
+        self.consumer = FakeConsumer(FakeBroker(), {})
+        self.consumer.assigned = frozenset({P1})
+        self.readings = Readings()
+        self.readings.begin(ONE, 5)
+        self.doubted: list[Shard] = []
+        self.poller = KafkaPoller(self.consumer, self.readings, self._doubt)
+
+    def _doubt(self, shard: Shard, _reading: Reading) -> None:
+        self.doubted.append(shard)
+
+    async def poll(self, *wanted: Shard) -> None:
+        self.poller.ask(set(wanted), 10)
+        running, _ = self.poller.running()
+        await asyncio.wait(running)
+        self.poller.collect()
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return Desk()
+
+
+async def test_records_come_from_what_is_wanted(desk: Desk) -> None:
+    desk.consumer.polls.append({P1: [kafka_record(5)]})
+    await desk.poll(ONE)
+
+    assert desk.consumer.asked == [(P1,)]
+    assert offsets(desk.readings.next_event({ONE}, 10)) == [(1, 5)]
+
+
+async def test_with_nothing_wanted_nothing_is_asked_for_by_name(desk: Desk) -> None:
+    await desk.poll()
+    desk.poller.ask(set(), 10)
+    running, due = desk.poller.running()
+
+    assert desk.consumer.asked == [(NOBODY,)]
+    assert not running  # the next one has time
+    assert 0 < due <= 0.2
+
+
+async def test_one_question_at_a_time(desk: Desk) -> None:
+    desk.poller.ask({ONE}, 10)
+    desk.poller.ask({ONE}, 10)
+    running, _ = desk.poller.running()
+    await asyncio.wait(running)
+
+    assert len(desk.consumer.asked) == 1
+
+
+async def test_an_error_goes_back_to_the_next_offset_that_was_not_taken(desk: Desk) -> None:
+    # aiokafka has moved its own position on by then, past records that the error made it drop.
+    desk.consumer.polls.append({P1: [kafka_record(5), kafka_record(6)]})
+    desk.consumer.polls.append(errors.CorruptRecordException())
+    await desk.poll(ONE)
+    await desk.poll(ONE)
+
+    assert desk.consumer.seeks == [(P1, 7)]
+    assert desk.poller.trouble == "Kafka answered CorruptRecordException"
+
+
+async def test_after_an_error_there_is_a_pause_and_a_success_ends_the_trouble(desk: Desk) -> None:
+    desk.consumer.polls.append(errors.GroupAuthorizationFailedError())
+    await desk.poll(ONE)
+    desk.poller.ask({ONE}, 10)
+    running, due = desk.poller.running()
+    desk.poller._not_before = 0.0
+    await desk.poll(ONE)
+
+    assert not running
+    assert 0.5 < due <= 1.0
+    assert desk.poller.trouble is None
+
+
+async def test_a_cancelled_question_is_an_error_like_any_other(desk: Desk) -> None:
+    desk.poller.ask({ONE}, 10)
+    await desk.poller.close()
+    desk.poller.collect()
+
+    assert desk.consumer.seeks == [(P1, 5)]
+
+
+async def test_a_shard_taken_away_meanwhile_is_not_sought(desk: Desk) -> None:
+    desk.consumer.assigned = frozenset()
+    desk.consumer.polls.append(errors.CorruptRecordException())
+    await desk.poll(ONE)
+
+    assert desk.consumer.seeks == []
+
+
+async def test_a_position_out_of_range_is_doubted(desk: Desk) -> None:
+    desk.consumer.polls.append(errors.OffsetOutOfRangeError({P1: 5}))
+    await desk.poll(ONE)
+
+    assert desk.doubted == [ONE]
+    assert desk.poller.trouble is None
+
+
+async def test_what_aiokafka_finds_missing_before_begin_is_ignored(desk: Desk) -> None:
+    desk.consumer.polls.append(errors.NoOffsetForPartitionError(P1))
+    await desk.poll(ONE)
+
+    assert desk.poller.trouble is None
+    assert desk.doubted == []
+
+
+async def test_a_dead_coordination_ends_the_process(desk: Desk) -> None:
+    desk.consumer.polls.append(errors.KafkaError("Unexpected error during coordination KeyError()"))
+    with pytest.raises(HeraldError, match="must be started anew"):
+        await desk.poll(ONE)
+
+
+async def test_a_dead_fetch_task_ends_the_process(desk: Desk) -> None:
+    # With it `getmany` answers nothing for ever, and no error.
+    desk.consumer._fetcher.error_future.set_result(None)
+    with pytest.raises(HeraldError, match="stopped fetching"):
+        await desk.poll(ONE)
+
+
+async def test_closing_without_a_question_is_harmless(desk: Desk) -> None:
+    await desk.poller.close()
+
+    assert desk.consumer.asked == []

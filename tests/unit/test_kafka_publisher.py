@@ -1,0 +1,326 @@
+"""Writing to Kafka: batches, order, limits of time and room, and replacing a producer that broke."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition, errors
+
+from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_producer import LiveProducer, is_fatal
+from adapters.kafka_publisher import KafkaPublisher
+from domain.errors import HeraldError
+from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
+from tests.kafka.fakes import REFUSED, FakeBroker, FakeProducer
+
+ONE = Shard("transactions", 1)
+TWO = Shard("transactions", 2)
+CONNECTION = KafkaConnection(bootstrap_servers="127.0.0.1:1")
+P1 = TopicPartition("transactions", 1)
+
+
+def record(shard: Shard, value: Any = b"x") -> NewRecord:
+    return NewRecord(shard, None, value, (("content-type", b"application/json"),))
+
+
+@asynccontextmanager
+async def publishing(broker: FakeBroker, limit: float = 2.0, **options: Any) -> AsyncIterator[KafkaPublisher]:
+    options = {"gather_seconds": 0.0, **options}
+    publisher = KafkaPublisher(CONNECTION, limit, producer_class=broker.client(FakeProducer), **options)
+    async with publisher:
+        yield publisher
+
+
+def kinds(answers: Sequence[Receipt | Unconfirmed]) -> list[type]:
+    return [type(answer) for answer in answers]
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_the_offsets_are_those_of_each_record_in_its_shard() -> None:
+    broker = FakeBroker()
+    async with publishing(broker) as publisher:
+        await publisher.publish([record(ONE)])
+        answers = await publisher.publish([record(ONE), record(TWO), record(ONE)])
+
+    assert answers == [Receipt(1), Receipt(0), Receipt(2)]
+
+
+async def test_the_producer_waits_for_all_replicas_and_is_not_idempotent() -> None:
+    broker = FakeBroker()
+    async with publishing(broker, limit=8.0) as publisher:
+        await publisher.publish([record(ONE)])
+
+    options = broker.newest.options
+    assert (options["acks"], options["enable_idempotence"]) == ("all", False)
+    assert options["request_timeout_ms"] == 8000
+
+
+async def test_what_comes_while_a_batch_is_under_way_travels_in_the_next_one() -> None:
+    broker = FakeBroker()
+    broker.hold = asyncio.Event()
+    async with publishing(broker) as publisher:
+        first = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+        others = [asyncio.create_task(publisher.publish([record(ONE)])) for _ in range(5)]
+        await settle()
+        broker.hold.set()
+        answers = [await call for call in [first, *others]]
+
+    assert broker.batches == [(P1, 1), (P1, 5)]
+    assert answers == [[Receipt(n)] for n in range(6)]
+
+
+async def test_a_record_that_is_not_confirmed_takes_the_later_ones_of_its_shard_with_it() -> None:
+    broker = FakeBroker()
+    broker.answers.append(errors.NotEnoughReplicasError())
+    # The first record fills a batch alone, so that the second one waits for the next.
+    batch = [record(ONE, b"x" * 300_000), record(ONE), record(TWO), record(ONE)]
+    async with publishing(broker) as publisher:
+        answers = await publisher.publish(batch)
+        after = await publisher.publish([record(ONE)])
+
+    assert kinds(answers) == [Unconfirmed, Unconfirmed, Receipt, Unconfirmed]
+    assert answers[0] == Unconfirmed("too few replicas of the partition are in sync")
+    assert after == [Receipt(0)]
+
+
+async def test_a_call_ends_in_time_and_what_no_batch_took_is_never_written() -> None:
+    broker = FakeBroker()
+    broker.hold = asyncio.Event()
+    async with publishing(broker, limit=0.02) as publisher:
+        first = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+        answers = [await publisher.publish([record(ONE)]), await first]
+        broker.hold.set()
+        await settle()
+
+    assert answers == [[Unconfirmed("Kafka did not confirm in time")]] * 2
+    assert broker.batches == [(P1, 1)]
+
+
+async def test_a_cancelled_call_is_not_written_later() -> None:
+    broker = FakeBroker()
+    async with publishing(broker, gather_seconds=0.01) as publisher:
+        call = asyncio.create_task(publisher.publish([record(TWO)]))
+        await asyncio.sleep(0)
+        call.cancel()
+        answers = await publisher.publish([record(ONE)])
+
+    assert answers == [Receipt(0)]
+    assert broker.batches == [(P1, 1)]
+
+
+async def test_too_much_at_once_is_refused_at_once() -> None:
+    broker = FakeBroker()
+    broker.hold = asyncio.Event()
+    async with publishing(broker, limit=5.0, waiting_records=2) as publisher:
+        call = asyncio.create_task(publisher.publish([record(ONE), record(ONE)]))
+        await settle()
+        refused = await publisher.publish([record(TWO)])
+        broker.hold.set()
+        await call
+        answers = await publisher.publish([record(TWO)])
+
+    assert refused == [Unconfirmed("too much is waiting for Kafka already")]
+    assert answers == [Receipt(0)]
+
+
+async def test_too_many_bytes_at_once_are_refused_too_and_order_holds() -> None:
+    broker = FakeBroker()
+    async with publishing(broker, waiting_bytes=1000) as publisher:
+        answers = await publisher.publish([record(ONE, b"x" * 2000), record(ONE)])
+
+    assert kinds(answers) == [Unconfirmed, Unconfirmed]
+
+
+async def test_a_batch_that_is_too_large_is_halved_until_only_the_culprit_is_refused() -> None:
+    broker = FakeBroker()
+    # All four; the first two; then, one by one, the third is the one too large.
+    broker.answers.extend([errors.MessageSizeTooLargeError()] * 3)
+    calls = [[record(ONE, value)] for value in (b"too large", b"fits", b"fits", b"fits")]
+    async with publishing(broker) as publisher:
+        answers = await asyncio.gather(*map(publisher.publish, calls))
+
+    assert answers[0] == [Unconfirmed("the record is larger than the topic allows")]
+    assert answers[1:] == [[Receipt(0)], [Receipt(1)], [Receipt(2)]]
+    assert [count for _, count in broker.batches] == [4, 2, 1, 1, 2]
+
+
+async def test_a_record_that_has_no_kafka_form_does_not_stop_the_others() -> None:
+    broker = FakeBroker()
+    async with publishing(broker) as publisher:
+        answers = await asyncio.gather(
+            publisher.publish([record(ONE, "not bytes")]), publisher.publish([record(ONE)])
+        )
+
+    assert answers[0] == [Unconfirmed("the record cannot be written in Kafka's form")]
+    assert answers[1] == [Receipt(0)]
+
+
+async def test_brokers_away_at_the_start_are_told_and_waited_for() -> None:
+    broker = FakeBroker()
+    broker.starts.append(REFUSED)
+    async with publishing(broker, limit=0.05) as publisher:
+        early = await publisher.publish([record(ONE)])
+        reason = await publisher.unready()
+        late = await asyncio.wait_for(until_confirmed(publisher), 5)
+
+    assert early == [Unconfirmed("no Kafka broker can be reached")]
+    assert reason == "no Kafka broker can be reached"
+    assert late == [Receipt(0)]
+    assert broker.clients[0].stopped == 1
+
+
+async def until_confirmed(publisher: KafkaPublisher) -> Sequence[Receipt | Unconfirmed]:
+    answers = await publisher.publish([record(ONE)])
+    while kinds(answers) != [Receipt]:
+        answers = await publisher.publish([record(ONE)])
+    return answers
+
+
+async def test_a_producer_that_died_is_replaced_at_once() -> None:
+    broker = FakeBroker()
+    broker.answers.append(errors.KafkaError("Unexpected error during batch delivery"))
+    async with publishing(broker) as publisher:
+        lost = await publisher.publish([record(ONE)])
+        answers = await publisher.publish([record(ONE)])
+
+    assert kinds(lost) == [Unconfirmed]
+    assert answers == [Receipt(0)]
+    assert len(broker.clients) == 2
+    assert broker.clients[0].stopped == 1
+
+
+async def test_one_that_fails_three_times_in_a_row_is_replaced_too() -> None:
+    broker = FakeBroker()
+    broker.answers.extend([errors.RequestTimedOutError()] * 3)
+    async with publishing(broker) as publisher:
+        for _ in range(2):
+            await publisher.publish([record(ONE)])
+        still_one = len(broker.clients)
+        await publisher.publish([record(ONE)])
+        await publisher.publish([record(ONE)])
+
+    assert still_one == 1
+    assert len(broker.clients) == 2
+
+
+async def test_a_success_in_between_keeps_the_producer() -> None:
+    broker = FakeBroker()
+    async with publishing(broker) as publisher:
+        for _ in range(4):
+            broker.answers.append(errors.RequestTimedOutError())
+            await publisher.publish([record(ONE)])
+            await publisher.publish([record(ONE)])
+
+    assert len(broker.clients) == 1
+
+
+async def test_leaving_answers_who_still_waits() -> None:
+    broker = FakeBroker()
+    broker.hold = asyncio.Event()
+    async with publishing(broker, limit=30.0) as publisher:
+        under_way = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+        queued = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+
+    assert [await under_way, await queued] == [
+        [Unconfirmed("the connection to Kafka is being closed")],
+        [Unconfirmed("the connection to Kafka is being closed")],
+    ]
+
+
+async def test_it_is_ready_only_while_a_broker_answers() -> None:
+    broker = FakeBroker()
+    async with publishing(broker, limit=0.02) as publisher:
+        early = await publisher.unready()
+        await publisher.publish([record(ONE)])
+        ready = await publisher.unready()
+        broker.answers_metadata = False
+        refused = await publisher.unready()
+        broker.answers_metadata = None
+        silent = await publisher.unready()
+
+    assert early == "not connected to Kafka yet"
+    assert ready is None
+    assert refused == "no Kafka broker answers"
+    assert silent == "Kafka did not answer in time"
+
+
+async def test_a_wrong_certificate_is_told_on_entering() -> None:
+    connection = KafkaConnection(bootstrap_servers="x:1", security_protocol="SSL", ssl_ca_file="/nowhere")
+
+    with pytest.raises(HeraldError, match="/nowhere"):
+        await KafkaPublisher(connection).__aenter__()
+
+
+async def test_a_broker_that_accepts_and_never_answers_costs_a_bounded_time() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = KafkaConnection(bootstrap_servers=f"127.0.0.1:{port}")
+    async with asyncio.timeout(10), server, KafkaPublisher(connection, 0.05) as publisher:
+        answers = await publisher.publish([record(ONE)])
+
+    assert kinds(answers) == [Unconfirmed]
+
+
+async def test_a_producer_that_cannot_stop_is_cut_off() -> None:
+    broker = FakeBroker()
+    live = LiveProducer(lambda: broker.client(FakeProducer)(max_batch_size=1), stop_seconds=0.01)
+    live.open()
+    producer = await live.get()
+    producer.hangs = True
+    producer._sender.sender_task = asyncio.ensure_future(asyncio.Event().wait())
+    await live.close()
+    await settle()
+
+    assert producer._sender.sender_task.cancelled()
+    assert producer.closed == 1
+
+
+async def test_a_late_failure_of_a_replaced_producer_does_not_hit_the_new_one() -> None:
+    broker = FakeBroker()
+    live = LiveProducer(lambda: broker.client(FakeProducer)(max_batch_size=1))
+    live.open()
+    old = await live.get()
+    live.failed(old, errors.ProducerClosed())
+    new = await live.get()
+    live.failed(old, errors.ProducerClosed())
+    still = await live.get()
+    await live.close()
+
+    assert new is not old
+    assert still is new
+
+
+async def test_closing_while_brokers_are_away_ends_the_trying() -> None:
+    broker = FakeBroker()
+
+    class Hanging(FakeProducer):
+        async def start(self) -> None:
+            await asyncio.Event().wait()
+
+    live = LiveProducer(lambda: broker.client(Hanging)(max_batch_size=1))
+    live.open()
+    await settle()
+    await live.close()
+
+    assert broker.newest.stopped == 1
+
+
+def test_only_errors_after_which_nothing_is_sent_any_more_are_fatal() -> None:
+    assert is_fatal(errors.KafkaError("Unexpected error during batch delivery"))
+    assert is_fatal(errors.OutOfOrderSequenceNumber())
+    assert not is_fatal(errors.KafkaConnectionError("away"))
+    assert not is_fatal(TimeoutError())
