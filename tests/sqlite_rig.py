@@ -32,6 +32,7 @@ class _LosesItsFile(SqlitePublisher):
 
 
 class SqliteRig(Rig):
+    keeps_retention = False
     topic = "transactions"
     other_topic = "alerts"
 
