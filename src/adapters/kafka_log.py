@@ -81,6 +81,7 @@ class KafkaLog:
     async def __aenter__(self) -> Self:
         options = {**self._connection.client_options(), **consumer_options(self._group_id, self._times)}
         self._connecting = asyncio.create_task(self._connect(options), name="kafka-consumer")
+        self._connecting.add_done_callback(lambda _: self._wake())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -213,9 +214,10 @@ class KafkaLog:
             # Ends the coordination here, so that `stop` leaves the group instead of joining it once more.
             raise asyncio.CancelledError
         self._coordination = None
-        await self._committer.stop()
         if answer is not None:
             self._note_late(self._membership.take_back())
+        # Before the group is joined again: what was computed for these shards must not be sent later.
+        await self._committer.stop()
 
     def take_over(self, shards: frozenset[Shard]) -> None:
         """The group has given these; they stay paused until `begin`."""

@@ -125,6 +125,7 @@ class FakeConsumer(FakeClient):
         self.bounds_answers: deque[BaseException] = deque()
         self.assigned: frozenset[TopicPartition] = frozenset()
         self.listener: Any = None
+        self.topics_subscribed: list[str] = []
         self.topics_answer: BaseException | None = None
         self._coordinator = SimpleNamespace(generation=-1)
         self._fetcher = SimpleNamespace(
@@ -133,6 +134,7 @@ class FakeConsumer(FakeClient):
         self._client = SimpleNamespace(close=self.stop)
 
     def subscribe(self, *, topics: list[str], listener: Any) -> None:
+        self.topics_subscribed = topics
         self.listener = listener
 
     async def rebalance(self, *partitions: TopicPartition) -> None:
