@@ -15,7 +15,7 @@ from entrypoints.logs import configure_logging, say
 from entrypoints.worker_counts import WorkerCounts
 
 
-class _WorkerLink(ParentLink):
+class WorkerLink(ParentLink):
     """What a worker waits for is told to the parent's supervisor too; ready is for the parent to say."""
 
     def __init__(self, fd: int, supervisor: ParentLink) -> None:
@@ -34,7 +34,7 @@ def run_worker(orders: WorkerOrders, parent_fd: int) -> int:
     try:
         with contextlib.closing(configure_logging(settings.logging, name, orders.loaded.secrets())):
             end_with_parent(parent_fd)
-            link = _WorkerLink(parent_fd, end_with_parent(orders.supervisor_fd))
+            link = WorkerLink(parent_fd, end_with_parent(orders.supervisor_fd))
             container = Container(settings=settings)
             with socket.socket(fileno=orders.socket_fd) as listener:
                 process = ApiProcess(

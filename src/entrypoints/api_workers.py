@@ -20,6 +20,7 @@ from entrypoints.supervisor import Supervisor, SupervisorTimes
 
 logger = logging.getLogger("herald.process")
 
+WORKER = (sys.executable, "-P", "-m", "entrypoints.api_worker")
 _STOP_MARGIN_SECONDS = 3.0
 _LONGEST_TEMPORARY = 60  # of the 104 bytes that macOS has for a Unix socket's path
 
@@ -39,7 +40,13 @@ class WorkerOrders:
     supervisor_fd: int | None
 
 
-async def run_workers(loaded: Loaded, listener: socket.socket, url: str, link: ParentLink) -> int:
+async def run_workers(
+    loaded: Loaded,
+    listener: socket.socket,
+    url: str,
+    link: ParentLink,
+    program: tuple[str, ...] = WORKER,
+) -> int:
     """Runs until a signal; the exit code. `url`: what the supervisor is told once all workers are ready."""
     with _private_directory() as directory:
         workers = [
@@ -50,7 +57,8 @@ async def run_workers(loaded: Loaded, listener: socket.socket, url: str, link: P
                     socket_fd=listener.fileno(),
                     directory=directory,
                     supervisor_fd=link.fd,
-                )
+                ),
+                program,
             )
             for number in range(1, loaded.settings.api.workers + 1)
         ]
@@ -68,11 +76,11 @@ async def run_workers(loaded: Loaded, listener: socket.socket, url: str, link: P
             return await supervisor.run(lambda _: link.tell_ready(url=url))
 
 
-def _worker(orders: WorkerOrders) -> ChildSpec:
+def _worker(orders: WorkerOrders, program: tuple[str, ...]) -> ChildSpec:
     given = (orders.socket_fd, orders.supervisor_fd)
     return ChildSpec(
         name=f"worker {orders.number}",
-        command=(sys.executable, "-P", "-m", "entrypoints.api_worker"),
+        command=program,
         pass_fds=tuple(fd for fd in given if fd is not None),
         stdin=pickle.dumps(orders),
         own_stderr=not orders.loaded.settings.logging.file,

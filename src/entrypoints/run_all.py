@@ -23,15 +23,15 @@ _STOP_MARGIN_SECONDS = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def run_all(loaded: Loaded, arguments: Sequence[str]) -> int:
+def run_all(loaded: Loaded, arguments: Sequence[str], program: Sequence[str] = HERALD) -> int:
     """Runs until Ctrl-C or SIGTERM; the exit code.
 
     `arguments`: the `--config` and `--set` that this process was given, so that its children come to the
-    same settings.
+    same settings. `program`: what is started with them, and with a command before them.
     """
     try:
         with contextlib.closing(configure_logging(loaded.settings.logging, "run", loaded.secrets())):
-            children = children_of(loaded.settings, arguments)
+            children = children_of(loaded.settings, arguments, program)
             check_ports(loaded.settings)
             return asyncio.run(_supervise(loaded.settings, children))
     except HeraldError as error:
@@ -39,19 +39,21 @@ def run_all(loaded: Loaded, arguments: Sequence[str]) -> int:
         return 1
 
 
-def children_of(settings: Settings, arguments: Sequence[str]) -> list[ChildSpec]:
+def children_of(
+    settings: Settings, arguments: Sequence[str], program: Sequence[str] = HERALD
+) -> list[ChildSpec]:
     """The processes that these settings ask for. Raises `HeraldError` when they cannot share a log."""
     if settings.broker.backend == "memory":
         raise HeraldError(
             "the memory log cannot be shared by processes: set broker.backend to sqlite or kafka"
         )
-    children = [_child("api", ["api"], arguments)]
+    children = [_child("api", [*program, "api"], arguments)]
     for number, group in enumerate(started_groups(settings)):
         port = settings.consumer.port and settings.consumer.port + number
         own = ["--set", f"consumer.port={port}"] if number and port else []
-        children.append(_child(f"consumer-{group}", ["consumer", group], [*arguments, *own]))
+        children.append(_child(f"consumer-{group}", [*program, "consumer", group], [*arguments, *own]))
     if needs_inbox(settings):
-        children.append(_child("inbox", ["inbox"], arguments))
+        children.append(_child("inbox", [*program, "inbox"], arguments))
     return children
 
 
@@ -88,7 +90,7 @@ def _ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
 
 
 def _child(name: str, command: Sequence[str], arguments: Sequence[str]) -> ChildSpec:
-    return ChildSpec(name=name, command=(*HERALD, *command, *arguments))
+    return ChildSpec(name=name, command=(*command, *arguments))
 
 
 async def _supervise(settings: Settings, children: Sequence[ChildSpec]) -> int:

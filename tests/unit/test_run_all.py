@@ -1,6 +1,11 @@
 """Which processes `herald run` starts, and what it looks at before."""
 
+import contextlib
+import io
+import os
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,3 +163,33 @@ def test_a_run_with_a_port_in_use_ends_with_one_line_and_1(
         f"Error: port {taken_port} on 127.0.0.1 is in use: stop what listens there, "
         "or set [api] port to another\n"
     )
+
+
+READY_CHILD = """
+import os, sys
+link = int(sys.argv[-1])
+os.write(link, b'{"ready": {}}\\n')
+os.read(link, 1)
+"""
+
+
+class ScreenThatStops(io.StringIO):
+    """Sends SIGTERM to this process as soon as something was shown."""
+
+    def flush(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_shows_its_screen_once_all_are_ready_and_ends_well_on_sigterm(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = f"logging.file={tmp_path}/herald-{{process}}.log"
+    ports = [f"{name}=0" for name in ("api.port", "inbox.smtp_port", "inbox.http_port", "inbox.sms_port")]
+    loaded = load_settings(None, [*ports, log], {}, tmp_path)
+    with contextlib.redirect_stdout(ScreenThatStops()) as screen:
+        code = run_all(loaded, (), (sys.executable, "-I", "-S", "-c", READY_CHILD))
+
+    assert code == 0
+    assert screen.getvalue().startswith("Herald is running.\n")
+    assert "Not ready yet" not in screen.getvalue()
+    assert capfd.readouterr().err == "Stopping; what is in flight has 20 s. Ctrl-C again ends all at once.\n"
