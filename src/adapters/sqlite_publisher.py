@@ -18,9 +18,6 @@ logger = logging.getLogger("herald.log")
 
 # Of one commit: enough to make the disk's answer cheap, few enough to answer soon.
 _COMMIT_RECORDS = 2_000
-# What may wait for the writer: beyond it the client is told at once instead of after its time limit.
-_WAITING_RECORDS = 100_000
-_WAITING_BYTES = 64 * 1024 * 1024
 _CHECK_SECONDS = 2.0
 _STUCK = "the log's file is not written any more: a process that holds its lock, or the disk, hangs"
 
@@ -36,10 +33,22 @@ class SqlitePublisher:
     """Appends to the log file. Any number of processes may do so at once.
 
     `synchronous` is SQLite's pragma: only FULL keeps what a `Receipt` says through a power cut.
+    Beyond `waiting_records` and `waiting_bytes` (of values) a caller is told at once that there is no
+    room, instead of after its time limit.
     """
 
-    def __init__(self, path: Path, publish_timeout_seconds: float, *, synchronous: str = "FULL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        publish_timeout_seconds: float,
+        *,
+        synchronous: str = "FULL",
+        waiting_records: int = 100_000,
+        waiting_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
         self._seconds = publish_timeout_seconds
+        self._most_records = waiting_records
+        self._most_bytes = waiting_bytes
         self._appender = Appender(path, synchronous)
         self._thread = SqliteThread("log-writer")
         self._calls: deque[_Call] = deque()
@@ -60,10 +69,11 @@ class SqlitePublisher:
             return [Unconfirmed(f"the log did not confirm it within {self._seconds:g} s")] * len(records)
 
     def _has_room(self, count: int, size: int) -> bool:
+        """What is alone always has room, however large it is."""
         if not self._waiting_records:
             return True
-        fits = self._waiting_bytes + size <= _WAITING_BYTES
-        return fits and self._waiting_records + count <= _WAITING_RECORDS
+        fits = self._waiting_bytes + size <= self._most_bytes
+        return fits and self._waiting_records + count <= self._most_records
 
     def _hand_over(self, records: Sequence[NewRecord], size: int) -> _Call:
         call = _Call(records, size, asyncio.get_running_loop().create_future())
@@ -115,7 +125,7 @@ class SqlitePublisher:
 
     async def unready(self) -> str | None:
         try:
-            async with asyncio.timeout(_CHECK_SECONDS):
+            async with asyncio.timeout(min(_CHECK_SECONDS, self._seconds)):
                 await self._thread.call(self._appender.check)
         except TimeoutError:
             return _STUCK

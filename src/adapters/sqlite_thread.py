@@ -8,7 +8,6 @@ from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
-_END_SECONDS = 5.0
 
 
 class SqliteThread:
@@ -17,8 +16,9 @@ class SqliteThread:
     A daemon: a disk or a lock that hangs must not keep the process from ending.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, end_seconds: float = 5.0) -> None:
         self._name = name
+        self._end_seconds = end_seconds
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
@@ -39,10 +39,13 @@ class SqliteThread:
 
     async def end(self, last: Callable[[], None]) -> None:
         """Runs `last` after all other jobs and ends the thread; gives up waiting after some seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS):
-                await self.call(last)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        self._jobs.put(lambda: _answer(loop, ended, last))
         self._jobs.put(None)
+        await asyncio.wait({ended}, timeout=self._end_seconds)
+        if ended.done():
+            ended.result()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
