@@ -2,9 +2,11 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
+from hashlib import sha256
+from typing import Any, Self
 
 import httpx
 
@@ -15,9 +17,9 @@ from adapters.message_json import RequestDecoder, encode
 from application.counts import ProduceCounts
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
-from domain.ports import Record
+from domain.ports import NewRecord, Receipt, Record, Unconfirmed
 from domain.topic import Topic, TopicPlan
-from entrypoints.api_keys import NoKeys
+from entrypoints.api_keys import KeyRing, NoKeys, parse_keys
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
 from tests.fakes import FakeClock
@@ -26,6 +28,10 @@ TOPICS = {
     "transactions": Topic(name="transactions", partitions=6),
     "refunds": Topic(name="refunds", partitions=1, groups=("email",)),
 }
+# The keys "shop" and "all".
+KEYS = KeyRing(
+    parse_keys(f"shop {sha256(b'shop').hexdigest()} transactions\nall {sha256(b'all').hexdigest()} *", "keys")
+)
 VALID: Mapping[str, Any] = {
     "topic_name": "transactions",
     "message_body": "Paid.",
@@ -54,14 +60,13 @@ class MemoryApi:
 
     def __init__(self, *, hot: bool = True, **options: Any) -> None:
         self.clock = FakeClock()
-        self.broker = MemoryBroker(self.clock, [_plan(topic) for topic in TOPICS.values()])
+        self.broker = _broker(self.clock)
         self.counts = ProduceCounts()
         self.lifespan = FakeLifespan()
-        publisher = MemoryPublisher(self.broker)
         self.parts = ApiParts(
             decode=RequestDecoder(address_fault, RequestIds(self.clock, lambda bits: (1 << bits) - 1)),
-            produce=ProduceMessage(publisher, TOPICS, encode, self.counts),
-            unready=publisher.unready,
+            produce=ProduceMessage(self, TOPICS, encode, self.counts),
+            unready=self.unready,
             topics=tuple(TOPICS),
             list_topics=self._topics,
             render_metrics=self._metrics,
@@ -99,10 +104,61 @@ class MemoryApi:
             "POST", "/api/v1/produce/batch", body, {"content-type": content_type, **headers}
         )
 
+    async def raw(
+        self,
+        events: Sequence[Mapping[str, Any]],
+        headers: Sequence[tuple[bytes, bytes]],
+        path: str = "/api/v1/produce",
+        method: str = "POST",
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
+        """What no well-behaved client sends. After `events` the client has gone."""
+        waiting = iter([*events, {"type": "http.disconnect"}])
+        sent: list[MutableMapping[str, Any]] = []
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+        }
+        scope |= {"path": path, "raw_path": path.encode(), "root_path": "", "scheme": "http"}
+        scope |= {"query_string": b"", "headers": list(headers), "client": None, "server": ("herald", 80)}
+
+        async def receive() -> MutableMapping[str, Any]:
+            return dict(next(waiting))
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        body = b"".join(message["body"] for message in sent[1:])
+        return sent[0]["status"], dict(sent[0]["headers"]), body
+
     def records(self) -> list[Record]:
         """Everything in the log, by topic, partition and offset."""
         shards = self.broker.shards(TOPICS)
         return [record for shard in shards for record in self.broker.read(shard, 0, 1_000_000)]
+
+    def begin_again(self) -> None:
+        """An empty log that answers, and nothing counted: one application may serve many tests."""
+        self.broker = _broker(self.clock)
+        self.counts.requests.clear()
+        self.counts.messages.clear()
+        self.counts.duration.counts = [0] * len(self.counts.duration.counts)
+        self.counts.duration.total = 0.0
+
+    # The publisher of the log as it is now.
+
+    async def publish(self, records: Sequence[NewRecord]) -> Sequence[Receipt | Unconfirmed]:
+        return await MemoryPublisher(self.broker).publish(records)
+
+    async def unready(self) -> str | None:
+        return await MemoryPublisher(self.broker).unready()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
     async def _topics(self) -> Sequence[Topic]:
         self.broker.answer()
@@ -112,7 +168,27 @@ class MemoryApi:
         return render_produce_metrics(self.counts, "1.2.3")
 
 
-def _plan(topic: Topic) -> TopicPlan:
-    return TopicPlan(
-        name=topic.name, partitions=topic.partitions, replication_factor=1, retention_ms=3_600_000
-    )
+@cache
+def _shared(hot: bool, guarded: bool) -> MemoryApi:  # noqa: FBT001
+    return MemoryApi(hot=hot, keys=KEYS) if guarded else MemoryApi(hot=hot)
+
+
+def shared_api(*, hot: bool, guarded: bool = False) -> MemoryApi:
+    """One that was built before: routes take longer to set up than requests to answer."""
+    api = _shared(hot, guarded)
+    api.begin_again()
+    return api
+
+
+def _broker(clock: FakeClock) -> MemoryBroker:
+    plans = [
+        TopicPlan(name=topic.name, partitions=topic.partitions, replication_factor=1, retention_ms=3_600_000)
+        for topic in TOPICS.values()
+    ]
+    return MemoryBroker(clock, plans)
+
+
+def pieces(*parts: bytes) -> list[dict[str, Any]]:
+    """A body that comes in several parts, as chunked requests do."""
+    last = len(parts) - 1
+    return [{"type": "http.request", "body": part, "more_body": at < last} for at, part in enumerate(parts)]
