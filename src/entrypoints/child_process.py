@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.3  # of the two seconds after which nothing may be left
 _POLL_SECONDS = 0.05
 
 logger = logging.getLogger("herald.process")

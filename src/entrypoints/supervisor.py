@@ -71,6 +71,13 @@ class Supervisor:
             self._at_once.set()
         self._over.set()
 
+    def report(self) -> Started:
+        """How it stands now."""
+        runs = {child.spec.name: child.running for child in self._children}
+        ready = {name: run.facts for name, run in runs.items() if run and run.is_ready}
+        late = {name: run.waiting_for if run else "" for name, run in runs.items() if name not in ready}
+        return Started(ready, late)
+
     async def run(self, on_started: Callable[[Started], None]) -> int:
         """The exit code: 0 after a stop, 1 when a child refused to start or had to be killed at once.
 
@@ -84,7 +91,7 @@ class Supervisor:
             await _first_of(self._all_ready, self._over, seconds=self._times.start)
             self._is_starting = False
             if not self._over.is_set():
-                on_started(self._report())
+                on_started(self.report())
             await self._over.wait()
         finally:
             self._over.set()
@@ -141,12 +148,6 @@ class Supervisor:
             self._show(f"{child.spec.name} is {'ready again' if was_ready else 'ready'}")
         if all(other.was_ready for other in self._children):
             self._all_ready.set()
-
-    def _report(self) -> Started:
-        runs = {child.spec.name: child.running for child in self._children}
-        ready = {name: run.facts for name, run in runs.items() if run and run.is_ready}
-        late = {name: run.waiting_for if run else "" for name, run in runs.items() if name not in ready}
-        return Started(ready, late)
 
     def _refuse(self, child: "_Kept", ending: "_Ending") -> None:
         self._refused = True

@@ -48,7 +48,7 @@ def test_a_child_gets_sigterm_when_its_parents_end_closes() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         ours.close()
-        code = child.wait(5)
+        code = child.wait(30)
 
     assert code == -signal.SIGTERM
 
@@ -63,7 +63,7 @@ def test_a_child_that_does_not_obey_is_gone_after_the_grace() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         ours.close()
-        code = child.wait(5)
+        code = child.wait(30)
 
     assert code == 1
 
@@ -73,7 +73,7 @@ def test_a_child_whose_parent_died_before_it_looked_ends_too() -> None:
     ours.close()
     waits = "end_with_parent(int(sys.argv[1]))\nsignal.pause()\n"
     with theirs, start_child(waits, theirs.fileno()) as child:
-        code = child.wait(5)
+        code = child.wait(30)
 
     assert code == -signal.SIGTERM
 
@@ -83,7 +83,7 @@ def test_a_plain_pipe_will_do_as_a_link() -> None:
     with start_child("end_with_parent(int(sys.argv[1]))\nsignal.pause()\n", reading) as child:
         os.close(reading)
         os.close(writing)
-        code = child.wait(5)
+        code = child.wait(30)
 
     assert code == -signal.SIGTERM
 
@@ -119,7 +119,7 @@ async def test_readiness_is_told_once_with_each_new_reason_before_it() -> None:
     ours, theirs = socket.socketpair()
     waiting = Waiting(["no broker", "no broker", "joining"])
     with ours, theirs:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await tell_when_ready(ParentLink(theirs.fileno()), waiting.unready, url="u")
         told = heard(ours)
 

@@ -168,12 +168,21 @@ async def test_a_child_killed_while_all_start_is_no_refusal(tmp_path: Path) -> N
     assert "api" in started.ready
 
 
-async def test_late_children_are_told_with_what_they_wait_for_and_the_rest_goes_on() -> None:
-    waits = 'os.write(link, b\'{"waiting": "no broker answers"}\\n\')\n' + WAIT
-    async with Running(child("api", READY + WAIT), child("email", waits), start=0.5) as running:
+async def test_the_rest_goes_on_without_children_that_are_late() -> None:
+    async with Running(child("email", WAIT), start=0.0) as running:
         started = await running.started
 
-    assert started.late == {"email": "no broker answers"}
+    assert started.late == {"email": ""}
+    assert started.ready == {}
+
+
+async def test_what_a_late_child_waits_for_is_known() -> None:
+    waits = 'os.write(link, b\'{"waiting": "no broker answers"}\\n\')\nos.write(2, b"told\\n")\n' + WAIT
+    async with Running(child("email", waits), hold=0.0) as running:
+        await running.screen.seen("told")
+        late = running.supervisor.report().late
+
+    assert late == {"email": "no broker answers"}
 
 
 async def test_a_late_child_is_told_of_when_it_is_ready(tmp_path: Path) -> None:
