@@ -75,6 +75,7 @@ class ApiProcess:
 
     async def _get_ready(self, url: str) -> None:
         """Topics before the word of readiness: a mismatch is a reason not to start at all."""
+        self._link.tell_waiting("the log does not answer yet")
         if self._has_duties:
             await apply_topics_at_boot(
                 self._container.apply_topics(),
