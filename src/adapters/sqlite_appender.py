@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite_file import WriteLock, faults_of, open_file, transaction
+from adapters.sqlite_file import Presence, WriteLock, faults_of, open_file, transaction
 from adapters.sqlite_schema import LOG, pack_headers, row_id
-from domain.errors import StorageBroken
+from domain.errors import LogUnavailable
 from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
 
 Answer = Receipt | Unconfirmed
@@ -36,7 +36,7 @@ class Appender:
         self._synchronous = synchronous
         self._lock = WriteLock(path)
         self._connection: sqlite3.Connection | None = None
-        self._file = (0, 0)
+        self._presence: Presence | None = None
         self._ends: dict[Shard, _End] = {}
         self._version: int | None = None
         self._failed = False
@@ -45,7 +45,7 @@ class Appender:
         """Raises `StorageBroken` and `UnknownVersion`."""
         if self._connection is None:
             self._connection = open_file(self._path, LOG, self._lock, self._synchronous)
-            self._file = self._on_disk()
+            self._presence = Presence(self._path)
 
     def append(self, batches: Sequence[Sequence[NewRecord]], now: float) -> list[list[Answer]]:
         """All or nothing of all batches; on return the disk has them. Raises `HeraldError`."""
@@ -77,19 +77,10 @@ class Appender:
 
     def _usable(self) -> sqlite3.Connection:
         self.open()
-        if self._connection is None or self._on_disk() != self._file:
-            # SQLite would go on writing to a file that nobody can find any more.
-            raise StorageBroken(
-                f"{self._path} was moved or deleted while in use: put it back, or restart Herald"
-            )
+        if self._connection is None or self._presence is None:
+            raise LogUnavailable(f"{self._path} is not open")
+        self._presence.check()
         return self._connection
-
-    def _on_disk(self) -> tuple[int, int]:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return (0, 0)
-        return (status.st_dev, status.st_ino)
 
     def _look_for_others(self, connection: sqlite3.Connection) -> None:
         """Another process's commit may have moved the ends or added topics."""

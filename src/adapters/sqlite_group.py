@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Self, TypeVar
 
-from adapters.sqlite_file import faults_of, faults_of_opening, lock_file, open_file, transaction
+from adapters.sqlite_file import Presence, faults_of, faults_of_opening, lock_file, open_file, transaction
 from adapters.sqlite_schema import GROUP, group_path
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import LogUnavailable
@@ -29,8 +29,10 @@ class SqliteGroupFile:
         self.log_path = log_path
         self.group = group
         self.path = group_path(log_path, group)
+        self._lock_path = group_path(log_path, group, "lock")
         self._thread = SqliteThread(f"{group}-file")
         self._connection: sqlite3.Connection | None = None
+        self._presences: tuple[Presence, ...] = ()
         self._lock: int | None = None
         self._users = 0
 
@@ -67,13 +69,15 @@ class SqliteGroupFile:
     def _take_over(self) -> bool:
         if self._connection is None and self._is_locked():
             self._connection = open_file(self.path, GROUP, nullcontext())
+            # Who deletes a lock file, thinking it stale, lets a second process become active.
+            self._presences = (Presence(self.path), Presence(self._lock_path))
         return self.is_active
 
     def _is_locked(self) -> bool:
         with faults_of_opening(self.path):
             if self._lock is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock = lock_file(group_path(self.log_path, self.group, "lock"))
+                self._lock = lock_file(self._lock_path)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -93,6 +97,8 @@ class SqliteGroupFile:
     def _active(self) -> sqlite3.Connection:
         if self._connection is None:
             raise LogUnavailable(f"another process of the group {self.group} is the active one")
+        for presence in self._presences:
+            presence.check()
         return self._connection
 
     def _close(self) -> None:

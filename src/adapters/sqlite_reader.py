@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite_file import WriteLock, faults_of, open_file
+from adapters.sqlite_file import Presence, WriteLock, faults_of, open_file
 from adapters.sqlite_schema import LOG, offset_of, row_id, unpack_headers
 from domain.errors import LogUnavailable
 from domain.ports import Bounds, Overtaken, Record, Shard
@@ -33,6 +33,7 @@ class LogReader:
         self._topics = frozenset(topics)
         self._lock = WriteLock(path)
         self._connection: sqlite3.Connection | None = None
+        self._presence: Presence | None = None
         self._version: int | None = None
         self._shards: dict[Shard, tuple[int, int]] = {}
         self._turn = 0
@@ -40,6 +41,7 @@ class LogReader:
     def open(self) -> None:
         """Raises `StorageBroken` and `UnknownVersion`."""
         self._connection = open_file(self._path, LOG, self._lock)
+        self._presence = Presence(self._path)
         self._lock.close()
 
     def close(self) -> None:
@@ -63,8 +65,9 @@ class LogReader:
             return {shard: self._bounds(connection, shard) for shard in shards}
 
     def _usable(self) -> sqlite3.Connection:
-        if self._connection is None:
+        if self._connection is None or self._presence is None:
             raise LogUnavailable(f"{self._path} is not open")
+        self._presence.check()
         return self._connection
 
     def _look_for_commits(self, connection: sqlite3.Connection) -> None:

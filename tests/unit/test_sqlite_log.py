@@ -166,6 +166,24 @@ def _scribble_over_all_but_the_first_pages(path: Path) -> None:
         file.write(content)
 
 
+async def test_a_log_deleted_while_it_is_read_stops_the_reader(rig: SqliteRig) -> None:
+    async with rig.log("email") as log:
+        reader = Reader(log, rig.patience)
+        await reader.until_held(rig.shards())
+        rig.path.unlink()
+        with pytest.raises(StorageBroken, match="was moved or deleted"):
+            await reader.until_read(1)
+
+
+@pytest.mark.parametrize("name", ["herald.email.db", "herald.email.lock"])
+async def test_a_groups_file_deleted_while_in_use_stops_the_commits(rig: SqliteRig, name: str) -> None:
+    async with rig.log("email") as log:
+        await Reader(log, rig.patience).until_held(rig.shards())
+        rig.path.with_name(name).unlink()
+        with pytest.raises(StorageBroken, match=name):
+            await log.commit({SHARD: Position(1)})
+
+
 async def test_a_broken_log_stops_the_start(tmp_path: Path) -> None:
     rig = SqliteRig(tmp_path)
     rig.path.parent.mkdir()
