@@ -17,6 +17,8 @@ from domain.topic import Start
 from tests.engine_parts import SHARD, TOPIC, World
 
 DOWN = ChannelDown("connection refused")
+# For tests in which hours pass: regular work wakes the fake clock as often as it is due.
+RARELY_AWAKE = EngineOptions(concurrency=8, commit_seconds=30, poll_seconds=30, measure_seconds=30)
 
 
 def ids(prefix: str, count: int) -> list[str]:
@@ -135,7 +137,7 @@ async def test_a_message_that_fails_too_often_is_a_dead_letter_with_its_attempts
 
 
 async def test_a_lost_answer_is_sent_again_after_a_minute_then_ten_then_sixty_then_never() -> None:
-    world = World()
+    world = World(options=RARELY_AWAKE)
     world.channel.answer = lambda m: Uncertain("no answer") if m.request_id == "hangs" else Delivered()
     await world.post("hangs")
 
@@ -169,7 +171,7 @@ async def test_a_dead_letter_that_cannot_be_kept_holds_its_message_until_it_is()
 
 
 async def test_an_outage_spends_no_attempt_and_the_backlog_is_worked_off_in_order() -> None:
-    world = World(policy=RetryPolicy(max_attempts=2))
+    world = World(policy=RetryPolicy(max_attempts=2), options=RARELY_AWAKE)
     world.channel.answer = lambda _: DOWN
     await world.post(*ids("a", 30), key="a")
     await world.post(*ids("b", 30), key="b")

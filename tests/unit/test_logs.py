@@ -167,7 +167,7 @@ def test_the_level_holds(start: Start) -> None:
     assert the_line(log)["message"] == "loud"
 
 
-@pytest.mark.parametrize("name", ["aiokafka", "aiokafka.producer", "httpx", "httpcore.http11", "mail.log"])
+@pytest.mark.parametrize("name", ["aiokafka", "aiokafka.producer", "httpx", "httpcore.http11", "mail"])
 def test_libraries_that_would_tell_of_each_message_are_quiet_even_at_debug(start: Start, name: str) -> None:
     log = start(level="DEBUG")
 
