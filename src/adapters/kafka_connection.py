@@ -16,6 +16,9 @@ from domain.errors import HeraldError
 
 log = logging.getLogger("herald.kafka")
 
+# aiokafka raises the same for an unreachable broker, a wrong certificate and a wrong password.
+_NOT_LET_IN = "no Kafka broker can be reached, or none lets us in; check address, TLS and login"
+_MECHANISMS = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 _ENCRYPTED = {"SSL", "SASL_SSL"}
 _TALKATIVE = (
     "client",
@@ -79,6 +82,8 @@ MEANINGS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 
 def explain(error: BaseException) -> str:
     """What the error means, in a few words; never with a record's key or value in it."""
+    if isinstance(error, errors.KafkaConnectionError) and "bootstrap" in str(error):
+        return _NOT_LET_IN
     for kinds, words in MEANINGS:
         if isinstance(error, kinds):
             return words
@@ -102,7 +107,8 @@ class KafkaConnection:
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments that every aiokafka client takes.
 
-        Reads the certificate files; raises `HeraldError` when one cannot be used.
+        Reads the certificate files. Raises `HeraldError` for one that cannot be used and for an
+        unknown mechanism.
         """
         quieten_library()
         options: dict[str, Any] = {
@@ -112,6 +118,9 @@ class KafkaConnection:
         if self.security_protocol in _ENCRYPTED:
             options["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL_"):
+            if self.sasl_mechanism not in _MECHANISMS:
+                known = ", ".join(sorted(_MECHANISMS))
+                raise HeraldError(f"[kafka] sasl_mechanism is {self.sasl_mechanism!r}; set one of {known}")
             options["sasl_mechanism"] = self.sasl_mechanism
             options["sasl_plain_username"] = self.sasl_username
             options["sasl_plain_password"] = self.sasl_password

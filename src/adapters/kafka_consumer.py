@@ -70,7 +70,8 @@ def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
         "heartbeat_interval_ms": _ms(times.heartbeat),
         "rebalance_timeout_ms": _ms(times.rebalance),
         "request_timeout_ms": _ms(times.request),
-        "metadata_max_age_ms": 60_000,
+        # A topic that was away when the group was formed, also for a moment, is noticed by this alone.
+        "metadata_max_age_ms": 5_000,
         "max_partition_fetch_bytes": 262_144,
     }
 

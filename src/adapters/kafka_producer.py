@@ -132,20 +132,25 @@ class LiveProducer:
     async def _started(self) -> Any:
         pause = self._first_pause
         while True:
-            producer = self._build()
+            producer = None
             try:
+                producer = self._build()
                 async with asyncio.timeout(self._start_seconds):
                     await producer.start()
             except Exception as error:  # noqa: BLE001 - whatever it is, writing must go on once it is gone
                 self._note_failed_start(error)
-                await stop_in_time(producer, self._stop_seconds)
+                await self._discard(producer)
             except asyncio.CancelledError:
-                await stop_in_time(producer, self._stop_seconds)
+                await self._discard(producer)
                 raise
             else:
                 return producer
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._longest_pause)
+
+    async def _discard(self, producer: Any) -> None:
+        if producer is not None:
+            await stop_in_time(producer, self._stop_seconds)
 
     def _note_failed_start(self, error: Exception) -> None:
         reason = explain(error)

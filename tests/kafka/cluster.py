@@ -62,11 +62,14 @@ class KafkaCluster:
 
     `lifeline`: a file; the nodes live as long as some process holds a shared `flock` on it. Given from
     outside, the cluster outlives its starter while others hold it; by default it is this object's own.
+    `settings`: more server properties. `answers_plainly`: False where a node wants TLS, so that only its
+    open port can be waited for.
     """
 
     size: int = 1
     lifeline: Path | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    answers_plainly: bool = True
     directory: Path = field(init=False)
     nodes: list[Node] = field(init=False)
     _held: IO[bytes] | None = field(init=False, default=None)
@@ -171,7 +174,8 @@ class KafkaCluster:
 
     def _await_answer(self, node: Node) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not answers(node.port):
+        answered = answers if self.answers_plainly else listens
+        while not answered(node.port):
             if node.keeper is None or node.keeper.poll() is not None or time.monotonic() > deadline:
                 tail = (node.directory / "output.log").read_text(errors="replace")[-3000:]
                 raise RuntimeError(f"Kafka node {node.number} does not answer: {tail}")
@@ -208,6 +212,13 @@ def _free_ports() -> Iterator[int]:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             yield port
+
+
+def listens(port: int) -> bool:
+    """Whether anything accepts connections on this port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
 
 
 def answers(port: int) -> bool:

@@ -94,6 +94,7 @@ def test_a_file_that_is_no_certificate_is_named_too(tmp_path: Path) -> None:
         (errors.RequestTimedOutError(), "in time"),
         (TimeoutError(), "in time"),
         (errors.KafkaConnectionError("one:9092"), "no Kafka broker can be reached"),
+        (errors.KafkaConnectionError("Unable to bootstrap from []"), "check address, TLS and login"),
         (ConnectionRefusedError(), "no Kafka broker can be reached"),
         (ssl.SSLError("bad"), "TLS"),
         (errors.InvalidTopicError("password=1"), "Kafka answered InvalidTopicError"),
@@ -127,6 +128,13 @@ def test_the_same_line_again_passes_only_after_a_while() -> None:
     later = logging.makeLogRecord({"msg": "Unable connect to %s", "created": 131.0})
 
     assert [repeats.filter(r) for r in (record, other, soon, later)] == [True, True, False, True]
+
+
+def test_a_login_without_a_mechanism_is_told() -> None:
+    connection = KafkaConnection(bootstrap_servers="one:9092", security_protocol="SASL_PLAINTEXT")
+
+    with pytest.raises(HeraldError, match="sasl_mechanism is ''; set one of PLAIN, SCRAM"):
+        connection.client_options()
 
 
 async def test_a_client_that_does_not_stop_is_left_in_time() -> None:

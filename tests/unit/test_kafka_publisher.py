@@ -319,6 +319,24 @@ async def test_closing_while_brokers_are_away_ends_the_trying() -> None:
     assert broker.newest.stopped == 1
 
 
+async def test_a_producer_that_cannot_be_built_is_tried_again() -> None:
+    broker = FakeBroker()
+    build = broker.client(FakeProducer)
+    failures = [ValueError("wrong")]
+
+    def sometimes() -> Any:
+        if failures:
+            raise failures.pop()
+        return build(max_batch_size=1)
+
+    live = LiveProducer(sometimes, first_pause=0.0)
+    live.open()
+    producer = await live.get()
+    await live.close()
+
+    assert producer is broker.newest
+
+
 def test_only_errors_after_which_nothing_is_sent_any_more_are_fatal() -> None:
     assert is_fatal(errors.KafkaError("Unexpected error during batch delivery"))
     assert is_fatal(errors.OutOfOrderSequenceNumber())
