@@ -118,9 +118,9 @@ class SmsTestProvider:
         self.requests.append(text)
         self._something_seen.set()
         said = self._next.popleft() if self._next else self.always or self._accept()
-        await self._say(said, writer)
         if said.is_accepted:
             self.texts.append(text)
+        await self._say(said, writer)
 
     def _accept(self) -> HttpAnswer:
         return answer(201, {"sid": f"SM{len(self.texts) + 1:032}", "status": "queued"})

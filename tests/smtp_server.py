@@ -66,6 +66,7 @@ class SmtpTestServer:
     connections: int = 0
     port: int = 0
     always: dict[str, Answer] = field(default_factory=dict)
+    by_recipient: dict[str, Answer] = field(default_factory=dict)  # at RCPT, by address
     _next: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     _seen: Counter[str] = field(default_factory=Counter)
     _something_seen: asyncio.Event = field(default_factory=asyncio.Event)
@@ -156,7 +157,9 @@ class _Session:
             await handler(rest)
 
     async def reply(self, phase: str, usual: Answer) -> bytes:
-        answer = self.server.answer(phase, usual)
+        return await self.give(self.server.answer(phase, usual))
+
+    async def give(self, answer: Answer) -> bytes:
         if answer.seconds:
             await asyncio.sleep(answer.seconds)
         self.writer.write(answer.data)
@@ -207,16 +210,18 @@ class _Session:
 
     async def on_rcpt(self, rest: str) -> None:
         self.recipient = rest
-        await self.reply("RCPT", say("250 2.1.5 ok"))
+        address = rest.partition("<")[2].partition(">")[0]
+        await self.reply("RCPT", self.server.by_recipient.get(address, say("250 2.1.5 ok")))
 
     async def on_data(self, _: str) -> None:
         if not (await self.reply("DATA", say("354 end with a dot"))).startswith(b"354"):
             return
         data = await self.reader.readuntil(b"\r\n.\r\n")
         mail = data[:-3].replace(b"\r\n..", b"\r\n.")
-        said = await self.reply("content", say(f"250 2.0.0 Ok: queued as Q{len(self.server.mails) + 1}"))
-        if said.startswith(b"2"):
+        answer = self.server.answer("content", say(f"250 2.0.0 Ok: queued as Q{len(self.server.mails) + 1}"))
+        if answer.data.startswith(b"2"):
             self.server.mails.append(ReceivedMail(self.sender, self.recipient, mail))
+        await self.give(answer)
 
     async def on_rset(self, _: str) -> None:
         await self.reply("RSET", say("250 2.0.0 ok"))

@@ -70,6 +70,9 @@ class HttpProvider(Provider):
     def takes_and_never_answers(self) -> None:
         self.server.next(HANG)
 
+    async def has_it(self) -> None:
+        await self.server.saw(requests=1)
+
     async def goes_away(self) -> None:
         await self.server.stop()
 

@@ -1,5 +1,7 @@
 """The senders that keep what was sent pass what every sender must keep."""
 
+import asyncio
+
 import pytest
 
 from adapters.memory_senders import MemoryEmailSender, MemorySmsSender
@@ -34,6 +36,9 @@ class MemoryProvider(Provider):
 
     def takes_and_never_answers(self) -> None:
         self.sender.outcomes.append(Uncertain("lost"))
+
+    async def has_it(self) -> None:
+        await asyncio.sleep(0)
 
     async def goes_away(self) -> None:
         self.is_away = True

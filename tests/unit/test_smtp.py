@@ -86,6 +86,9 @@ class SmtpProvider(Provider):
     def takes_and_never_answers(self) -> None:
         self.server.next("content", HANG)
 
+    async def has_it(self) -> None:
+        await self.server.saw("content")
+
     async def goes_away(self) -> None:
         await self.server.stop()
 
