@@ -1,7 +1,7 @@
 """The composition root: settings in, wired objects out.
 
-It only builds, and synchronously; the entrypoint that asks for an object opens and closes it. The adapters of
-a technology are imported when they are chosen: a process does not pay for what it does not use.
+It only builds, and synchronously; the entrypoint that asks for an object opens and closes it. An adapter
+whose library takes long to import is imported when it is chosen: nobody pays for what is not used.
 """
 
 import random
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from dependency_injector import containers, providers
 
 from adapters.email_address import address_fault, ascii_domain
+from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.message_json import RequestDecoder, decode_record, encode
+from adapters.sqlite_dead_letters import SqliteDeadLetters
+from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_log import SqliteLog
+from adapters.sqlite_publisher import SqlitePublisher
+from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteRetention
+from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
 from application.counts import DeliveryCounts, ProduceCounts
@@ -25,7 +32,6 @@ from domain.ports import (
     EmailSender,
     MessageLog,
     MessagePublisher,
-    Retention,
     SmsSender,
     Templates,
     TopicCatalog,
@@ -36,59 +42,10 @@ from entrypoints.settings_model import Settings
 
 if TYPE_CHECKING:
     from adapters.kafka_connection import KafkaConnection
-    from adapters.memory import MemoryBroker
-    from adapters.sqlite_group import SqliteGroupFile
 
 
 def _subscribed(settings: Settings, group: str) -> list[str]:
     return [topic.name for topic in settings.topics if group in topic.groups]
-
-
-# The log on SQLite ----------------------------------------------------------------------------
-
-
-def _sqlite_publisher(settings: Settings) -> MessagePublisher:
-    from adapters.sqlite_publisher import SqlitePublisher
-
-    return SqlitePublisher(Path(settings.sqlite.path), settings.api.publish_timeout_seconds)
-
-
-def _sqlite_group_file(settings: Settings, group: str) -> "SqliteGroupFile":
-    from adapters.sqlite_group import SqliteGroupFile
-
-    return SqliteGroupFile(Path(settings.sqlite.path), group)
-
-
-def _sqlite_log(group_file: "SqliteGroupFile", settings: Settings, group: str) -> MessageLog:
-    from adapters.sqlite_log import SqliteLog
-
-    return SqliteLog(group_file, _subscribed(settings, group))
-
-
-def _sqlite_dead_letters(group_file: "SqliteGroupFile") -> DeadLetters:
-    from adapters.sqlite_dead_letters import SqliteDeadLetters
-
-    return SqliteDeadLetters(group_file)
-
-
-def _sqlite_retention(settings: Settings, clock: SystemClock) -> Retention:
-    from adapters.sqlite_retention import SqliteRetention
-
-    return SqliteRetention(Path(settings.sqlite.path), settings.configured_topics(), clock)
-
-
-def _sqlite_dead_letter_retention(
-    group_file: "SqliteGroupFile", settings: Settings, clock: SystemClock
-) -> Retention:
-    from adapters.sqlite_retention import SqliteDeadLetterRetention
-
-    return SqliteDeadLetterRetention(group_file, settings.broker.dead_letter_days, clock)
-
-
-def _sqlite_topics(settings: Settings) -> TopicCatalog:
-    from adapters.sqlite_topics import SqliteTopicCatalog
-
-    return SqliteTopicCatalog(Path(settings.sqlite.path))
 
 
 # The log on Kafka -----------------------------------------------------------------------------
@@ -117,15 +74,14 @@ def _kafka_publisher(settings: Settings) -> MessagePublisher:
     return KafkaPublisher(_kafka_connection(settings), settings.api.publish_timeout_seconds)
 
 
-def _kafka_log(settings: Settings, group: str) -> MessageLog:
+def _kafka_log(settings: Settings, group: str, topics: list[str]) -> MessageLog:
     from adapters.kafka_log import KafkaLog
 
     group_id = f"{settings.kafka.group_prefix}{group}"
-    topics = _subscribed(settings, group)
     return KafkaLog(_kafka_connection(settings), group, group_id, topics, settings.delivery.drain_seconds)
 
 
-def _kafka_dead_letters(settings: Settings, group: str) -> DeadLetters:  # noqa: ARG001 - one shape for all logs
+def _kafka_dead_letters(settings: Settings) -> DeadLetters:
     from adapters.kafka_publisher import KafkaDeadLetters
 
     return KafkaDeadLetters(_kafka_connection(settings))
@@ -135,39 +91,6 @@ def _kafka_topics(settings: Settings) -> TopicCatalog:
     from adapters.kafka_topics import KafkaTopicCatalog
 
     return KafkaTopicCatalog(_kafka_connection(settings))
-
-
-# The log in memory, for tests -----------------------------------------------------------------
-
-
-def _memory_broker(clock: SystemClock) -> "MemoryBroker":
-    from adapters.memory import MemoryBroker
-
-    return MemoryBroker(clock)
-
-
-def _memory_publisher(broker: "MemoryBroker") -> MessagePublisher:
-    from adapters.memory import MemoryPublisher
-
-    return MemoryPublisher(broker)
-
-
-def _memory_log(broker: "MemoryBroker", settings: Settings, group: str) -> MessageLog:
-    from adapters.memory import MemoryLog
-
-    return MemoryLog(broker, group, _subscribed(settings, group))
-
-
-def _memory_dead_letters(broker: "MemoryBroker") -> DeadLetters:
-    from adapters.memory import MemoryDeadLetters
-
-    return MemoryDeadLetters(broker)
-
-
-def _memory_topics(broker: "MemoryBroker") -> TopicCatalog:
-    from adapters.memory import MemoryTopicCatalog
-
-    return MemoryTopicCatalog(broker)
 
 
 # The channels ---------------------------------------------------------------------------------
@@ -224,10 +147,6 @@ def _notify_by_email(
     return NotifyByEmail(sender, templates, domain, clock, address_fault)
 
 
-def _notify_by_sms(sender: SmsSender, templates: Templates) -> NotifyBySms:
-    return NotifyBySms(sender, templates)
-
-
 # The engine -----------------------------------------------------------------------------------
 
 
@@ -256,10 +175,6 @@ def _produce(publisher: MessagePublisher, settings: Settings, counts: ProduceCou
     return ProduceMessage(publisher, topics, encode, counts)
 
 
-def _apply_topics(catalog: TopicCatalog, settings: Settings) -> ApplyTopics:
-    return ApplyTopics(catalog, settings.configured_topics(), settings.broker.dead_letter_days)
-
-
 class Container(containers.DeclarativeContainer):
     """One process's objects. `Container(settings=...)`; a consumer's also says `group="email"`."""
 
@@ -267,44 +182,51 @@ class Container(containers.DeclarativeContainer):
     group = providers.Dependency(instance_of=str, default="")
     clock = providers.Singleton(SystemClock)
     jitter = providers.Object(random.random)
+    backend = settings.provided.broker.backend
+    topics = settings.provided.configured_topics.call()
+    subscribed = providers.Callable(_subscribed, settings, group)
+    dead_letter_days = settings.provided.broker.dead_letter_days
 
-    memory_broker = providers.Singleton(_memory_broker, clock)
-    sqlite_group_file = providers.Singleton(_sqlite_group_file, settings, group)
+    memory_broker = providers.Singleton(MemoryBroker, clock)
+    sqlite_path = providers.Factory(Path, settings.provided.sqlite.path)
+    sqlite_group_file = providers.Singleton(SqliteGroupFile, sqlite_path, group)
+
     publisher = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_publisher, settings),
+        backend,
+        sqlite=providers.Singleton(
+            SqlitePublisher, sqlite_path, settings.provided.api.publish_timeout_seconds
+        ),
         kafka=providers.Singleton(_kafka_publisher, settings),
-        memory=providers.Singleton(_memory_publisher, memory_broker),
+        memory=providers.Singleton(MemoryPublisher, memory_broker),
     )
     message_log = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_log, sqlite_group_file, settings, group),
-        kafka=providers.Singleton(_kafka_log, settings, group),
-        memory=providers.Singleton(_memory_log, memory_broker, settings, group),
+        backend,
+        sqlite=providers.Singleton(SqliteLog, sqlite_group_file, subscribed),
+        kafka=providers.Singleton(_kafka_log, settings, group, subscribed),
+        memory=providers.Singleton(MemoryLog, memory_broker, group, subscribed),
     )
     dead_letters = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_dead_letters, sqlite_group_file),
-        kafka=providers.Singleton(_kafka_dead_letters, settings, group),
-        memory=providers.Singleton(_memory_dead_letters, memory_broker),
+        backend,
+        sqlite=providers.Singleton(SqliteDeadLetters, sqlite_group_file),
+        kafka=providers.Singleton(_kafka_dead_letters, settings),
+        memory=providers.Singleton(MemoryDeadLetters, memory_broker),
     )
     topic_catalog = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_topics, settings),
+        backend,
+        sqlite=providers.Singleton(SqliteTopicCatalog, sqlite_path),
         kafka=providers.Singleton(_kafka_topics, settings),
-        memory=providers.Singleton(_memory_topics, memory_broker),
+        memory=providers.Singleton(MemoryTopicCatalog, memory_broker),
     )
-
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_retention, settings, clock),
+        backend,
+        sqlite=providers.Singleton(SqliteRetention, sqlite_path, topics, clock),
         kafka=providers.Object(None),
         memory=providers.Object(None),
     )
     dead_letter_retention = providers.Selector(
-        settings.provided.broker.backend,
-        sqlite=providers.Singleton(_sqlite_dead_letter_retention, sqlite_group_file, settings, clock),
+        backend,
+        sqlite=providers.Singleton(SqliteDeadLetterRetention, sqlite_group_file, dead_letter_days, clock),
         kafka=providers.Object(None),
         memory=providers.Object(None),
     )
@@ -316,10 +238,10 @@ class Container(containers.DeclarativeContainer):
     channel = providers.Selector(
         group,
         email=providers.Singleton(_notify_by_email, email_sender, templates, settings, clock),
-        sms=providers.Singleton(_notify_by_sms, sms_sender, templates),
+        sms=providers.Singleton(NotifyBySms, sms_sender, templates),
     )
 
-    apply_topics = providers.Singleton(_apply_topics, topic_catalog, settings)
+    apply_topics = providers.Singleton(ApplyTopics, topic_catalog, topics, dead_letter_days)
     request_ids = providers.Singleton(RequestIds, clock, providers.Object(random.SystemRandom().getrandbits))
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     produce_counts = providers.Singleton(ProduceCounts)
