@@ -16,7 +16,7 @@ from application.delivery import Delivery
 from application.lanes import Lanes
 from application.shards import Shards
 from application.verdict import Back, Dead, Judge, Later, Sent
-from domain.outcome import Outcome, TryAgain
+from domain.outcome import Outcome, TryAgain, Uncertain
 from domain.ports import Channel, Clock, Shard
 
 logger = logging.getLogger("herald.engine")
@@ -194,7 +194,7 @@ class Dispatcher:
                 await self._parts.burial.bury(delivery.record, verdict, delivery.attempts)
                 self._finish(delivery, "dead")
             case Later(due):
-                self._count(delivery, "retried")
+                self._count(delivery, "uncertain" if isinstance(outcome, Uncertain) else "retried")
                 if not delivery.shard.yielding:
                     self._lanes.retry(delivery, due)
             case Back():

@@ -121,6 +121,7 @@ def _refuse(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(message, err=True)
         return error.exit_code
+    message = " ".join(message.split())  # click lists the choices of a missing argument on lines of their own
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"; see '{context.command_path} --help'" if context else ""
     return _tell(f"{message.rstrip('.')}{hint}", error.exit_code)

@@ -205,6 +205,10 @@ def test_processes_cannot_share_a_log_in_memory(
             GROUP_IS_WRONG,
         ),
         (
+            ("consumer",),
+            "Missing argument '{email|sms}'. Choose from: email, sms; see 'herald consumer --help'",
+        ),
+        (
             ("api", "--set", "api.port"),
             "Invalid value for '--set': 'api.port' is not section.field=value; see 'herald api --help'",
         ),

@@ -151,6 +151,21 @@ async def test_a_lost_answer_is_sent_again_after_a_minute_then_ten_then_sixty_th
     assert world.broker.letters[0].attempts == 0
 
 
+async def test_lost_answers_and_failures_for_now_are_counted_apart() -> None:
+    world = World()
+    world.channel.script += [Uncertain("no answer"), TryAgain("greylisted"), Delivered()]
+    await world.post("lost", "greylisted", "passes")
+
+    async with world.running() as running:
+        await world.clock.advance(0.1)
+
+        assert running.engine.counts.deliveries == {
+            (TOPIC, "uncertain"): 1,
+            (TOPIC, "retried"): 1,
+            (TOPIC, "sent"): 1,
+        }
+
+
 async def test_a_dead_letter_that_cannot_be_kept_holds_its_message_until_it_is() -> None:
     world = World()
     world.channel.script.append(Refused("550"))
