@@ -68,7 +68,7 @@ def _message(topics: Sequence[str]) -> Json:
             "email": _optional(
                 "A mail address (RFC 6531): no quoted part, no address literal, two or more labels.",
                 maxLength=EMAIL_LIMIT,
-                format="idn-email",
+                anyOf=_in_format("idn-email"),
             ),
             "phone": _or_empty(PHONE, "In E.164 form."),
             "key": _name("Messages of one key stay in order."),
@@ -78,7 +78,7 @@ def _message(topics: Sequence[str]) -> Json:
                 "description": "Wins over the key; below the number of the topic's partitions.",
             },
             "expires_at": _optional(
-                "RFC 3339; past it the message is not sent any more.", format="date-time"
+                "RFC 3339; past it the message is not sent any more.", anyOf=_in_format("date-time")
             ),
         },
     }
@@ -90,6 +90,10 @@ def _given(name: str) -> Json:
 
 def _optional(description: str, **rules: Any) -> Json:
     return {"type": ["string", "null"], "description": description, **rules}
+
+
+def _in_format(name: str) -> list[Json]:
+    return [{"format": name}, {"maxLength": 0}]
 
 
 def _name(description: str) -> Json:
