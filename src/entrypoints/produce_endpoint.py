@@ -63,18 +63,16 @@ def refused_problem(refused: WrongFields | NotJson, grant: Grant, produce: Produ
 
 def produced_problem(produced: UnknownTopic | NoSuchPartition | NotConfirmed) -> Problem:
     """What to say about a message that the log does not have, or may not have."""
-    match produced:
-        case UnknownTopic():
-            return UNKNOWN_TOPIC
-        case NoSuchPartition(error):
-            return _invalid((error,))
-        case NotConfirmed(request_id, reason):
-            return Problem(
-                ProblemKind.LOG_UNAVAILABLE,
-                f"It may be in the log or not ({reason}). Send it again with this request_id, "
-                "otherwise unchanged.",
-                request_id=request_id,
-            )
+    if isinstance(produced, UnknownTopic):
+        return UNKNOWN_TOPIC
+    if isinstance(produced, NoSuchPartition):
+        return _invalid((produced.error,))
+    return Problem(
+        ProblemKind.LOG_UNAVAILABLE,
+        f"It may be in the log or not ({produced.reason}). Send it again with this request_id, "
+        "otherwise unchanged.",
+        request_id=produced.request_id,
+    )
 
 
 def _invalid(errors: tuple[FieldError, ...]) -> Problem:
