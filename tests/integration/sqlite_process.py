@@ -4,7 +4,6 @@ publish SECONDS      eight callers publish all the time; prints what was confirm
 reopen SECONDS       opens the log, publishes one record and closes it, again and again; prints the same
 read GROUP           reads and commits until it has as many records as standard input says; prints the counts
 follow GROUP         prints "assigned" when it becomes the group's active process, then works on
-one-by-one SYNC N    publishes N records, each after the last one's receipt, and prints a line for each
 """
 
 import asyncio
@@ -127,20 +126,11 @@ async def follow(path: Path, group: str) -> None:
                 say("assigned")
 
 
-async def one_by_one(path: Path, synchronous: str, count: str) -> None:
-    async with SqlitePublisher(path, 8, synchronous=synchronous) as publisher:
-        for n in range(int(count)):
-            answers = await publisher.publish([NewRecord(SHARDS[0], None, b"x" * 300)])
-            assert isinstance(answers[0], Receipt)
-            say(f"receipt {n}")
-
-
 ACTS: dict[str, Callable[..., Awaitable[None]]] = {
     "publish": publish,
     "reopen": reopen,
     "read": read,
     "follow": follow,
-    "one-by-one": one_by_one,
 }
 
 
