@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from application.burial import Burial
+from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
 from application.crew import Crew
@@ -27,7 +28,6 @@ from application.watchdog import Watchdog
 from domain.errors import HeraldError
 from domain.ports import (
     Assigned,
-    Channel,
     Clock,
     DeadLetters,
     Fetched,

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from application.burial import Burial
+from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
 from application.crew import Crew
@@ -17,7 +18,7 @@ from application.lanes import Lanes
 from application.shards import Shards
 from application.verdict import Back, Dead, Judge, Later, Sent
 from domain.outcome import Outcome, TryAgain, Uncertain
-from domain.ports import Channel, Clock, Shard
+from domain.ports import Clock, Shard
 
 logger = logging.getLogger("herald.engine")
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from application.channel import Channel
 from application.delivery import Delivery
 from application.shards import ShardState
 from application.verdict import Dead
 from domain.outcome import DeadLetterReason
-from domain.ports import Channel, Record, RecordDecoder
+from domain.ports import Record, RecordDecoder
 
 OBJECT_BYTES = 1024
 """What a held message costs beside its bytes, roughly: its objects in memory."""

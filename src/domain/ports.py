@@ -285,21 +285,6 @@ class Templates(Protocol):
         """The text: at most 1,600 characters, the transaction id always whole."""
 
 
-class Channel(Protocol):
-    """One way to reach a customer, as the delivery engine sees it."""
-
-    group: str
-
-    def is_for(self, message: Message) -> bool:
-        """Whether the message has an address for this channel."""
-
-    def fault(self, message: Message) -> str | None:
-        """What is wrong with the message for this channel, or None."""
-
-    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
-        """One try; `probe` while the channel is thought to be down. Never raises for what is said."""
-
-
 class RecordDecoder(Protocol):
     """From a record to the message in it."""
 
