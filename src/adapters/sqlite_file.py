@@ -74,7 +74,10 @@ def faults_of_opening(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StorageBroken(str(fault(error, path))) from error
     except OSError as error:
-        raise StorageBroken(f"{path} cannot be used: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise StorageBroken(
+            f"{path} cannot be used ({why}): mend that, or set sqlite.path to another file"
+        ) from error
 
 
 def open_file(

@@ -37,7 +37,7 @@ class Invocation:
 
 def _assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
-        if "=" not in value:
+        if not value.partition("=")[0].strip() or "=" not in value:
             raise click.BadParameter(f"'{value}' is not section.field=value")
     return values
 

@@ -55,7 +55,7 @@ def _message(topics: Sequence[str]) -> Json:
         "properties": {
             "request_id": _or_empty(
                 REQUEST_ID,
-                "A UUID of version 7 is made if absent. Sent again with the same id, it is one message.",
+                "A UUID of version 7 is made if absent. Sent again with the same id, it is delivered again.",
             ),
             "topic_name": {"type": "string", "enum": list(topics)},
             "message_body": _optional(
@@ -77,9 +77,7 @@ def _message(topics: Sequence[str]) -> Json:
                 "minimum": 0,
                 "description": "Wins over the key; below the number of the topic's partitions.",
             },
-            "expires_at": _optional(
-                "RFC 3339; past it the message is not sent any more.", anyOf=_in_format("date-time")
-            ),
+            "expires_at": _optional("RFC 3339; checked, not obeyed yet.", anyOf=_in_format("date-time")),
         },
     }
 

@@ -212,6 +212,10 @@ def test_processes_cannot_share_a_log_in_memory(
             ("api", "--set", "api.port"),
             "Invalid value for '--set': 'api.port' is not section.field=value; see 'herald api --help'",
         ),
+        (
+            ("api", "--set", "=9000"),
+            "Invalid value for '--set': '=9000' is not section.field=value; see 'herald api --help'",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(call: Call, arguments: tuple[str, ...], line: str) -> None:

@@ -39,6 +39,14 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    message = str(refusal(tmp_path / "file" / "herald.db"))
+
+    assert message.endswith("mend that, or set sqlite.path to another file")
+
+
 def test_only_the_owner_may_read_what_holds_addresses(path: Path) -> None:
     with closing(opened(path)) as connection, transaction(connection):
         connection.execute("INSERT INTO topics VALUES ('t', 1, 1)")
