@@ -67,7 +67,8 @@ test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 	$(BIN)/pytest tests/unit -n 2 --cov --cov-report= -q
 	@cp .coverage .coverage-unit
 	$(COVERAGE) report --include='src/domain/*,src/application/*' --fail-under=95
-	$(COVERAGE) report --fail-under=85 | tail -n 1
+	@echo "Coverage of all by unit tests alone, in per cent (at least 85):"
+	$(COVERAGE) report --format=total --fail-under=85
 
 # With child processes measured, and what the unit tests covered counted in.
 .PHONY: test-all
@@ -75,4 +76,5 @@ test-all: .venv/installed-dev
 	@rm -f .coverage .coverage.*
 	$(BIN)/pytest tests --ignore=tests/unit -n 2 --dist loadfile --cov --cov-report= -q
 	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
-	$(COVERAGE) report --fail-under=90 | tail -n 1
+	@echo "Coverage of all by all tests, child processes measured, in per cent (at least 90):"
+	$(COVERAGE) report --format=total --fail-under=90

@@ -75,15 +75,16 @@ class KafkaTopicCatalog:
             return
         async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
             brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
-            limit = await _largest_message(admin, brokers[0]) if _any_extra(plans) else 0
-            answer = await admin.create_topics([new_topic(plan, len(brokers), limit) for plan in plans])
+            limits = await _message_limits(admin, brokers[0], plans)
+            topics = [new_topic(plan, len(brokers), limits.get(plan.name, 0)) for plan in plans]
+            answer = await admin.create_topics(topics)
             for topic_error in answer.topic_errors:
                 check_creation(*topic_error)
             await _await_leaders(admin, {plan.name for plan in plans})
 
 
 def new_topic(plan: TopicPlan, brokers: int, largest_message: int) -> NewTopic:
-    """The plan in aiokafka's form. `largest_message`: what the brokers take where no topic says otherwise."""
+    """The plan in aiokafka's form. `largest_message`: in bytes, what the topic beside it takes."""
     copies = plan.replication_factor or min(MOST_COPIES, brokers)
     settings = {
         "retention.ms": str(plan.retention_ms),
@@ -104,8 +105,16 @@ def check_creation(topic: str, code: int, message: str | None = None) -> None:
     raise HeraldError(f"Kafka refuses to create topic {topic}: {' '.join((message or name).split())}")
 
 
-def _any_extra(plans: Sequence[TopicPlan]) -> bool:
-    return any(plan.extra_message_bytes for plan in plans)
+async def _message_limits(admin: Any, broker: int, plans: Sequence[TopicPlan]) -> dict[str, int]:
+    """For each plan with something on top: the bytes of a message that it is on top of."""
+    sources = {plan.name: plan.beside for plan in plans if plan.extra_message_bytes}
+    if not sources:
+        return {}
+    usual = await _largest_message(admin, broker)
+    named = {source for source in sources.values() if source}
+    existing = await _shapes(admin, named) if named else {}
+    own = await _topic_settings(admin, existing, "max.message.bytes")
+    return {name: int(own.get(source or "", usual)) for name, source in sources.items()}
 
 
 async def _shapes(admin: Any, names: AbstractSet[str]) -> dict[str, list[Mapping[str, Any]]]:

@@ -119,6 +119,7 @@ def plan_topics(
                 replication_factor=replication,
                 retention_ms=dead_letter_days * DAY_MS,
                 extra_message_bytes=OWN_HEADERS_BYTES,
+                beside=topic.name,
             )
             for group in topic.groups
         ]

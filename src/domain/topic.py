@@ -32,7 +32,8 @@ class Topic:
 class TopicPlan:
     """A topic as it should exist in the log: a configured one, or one of Herald's own.
 
-    `extra_message_bytes` is allowed on top of the log's usual limit, for the headers that Herald adds.
+    `extra_message_bytes` is allowed on top of what the topic `beside` which this one stands takes (or, where
+    that does not exist, the log's usual limit), for the headers that Herald adds.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TopicPlan:
     replication_factor: int
     retention_ms: int
     extra_message_bytes: int = 0
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class ApiProcess:
         *,
         shared: WorkerCounts | None = None,
         has_duties: bool = True,
+        on_started: Callable[[], None] = lambda: None,
     ) -> None:
         self._container = container
         self._settings = container.settings()
@@ -52,6 +53,7 @@ class ApiProcess:
         self._link = link
         self._shared = shared
         self._has_duties = has_duties
+        self._on_started = on_started
         self._publisher = container.publisher()
 
     async def run(self, url: str) -> None:
@@ -87,6 +89,7 @@ class ApiProcess:
     def _say_started(self) -> None:
         host, port = self._listener.getsockname()[:2]
         logger.info("API started", extra={"action": "api_started", "host": host, "port": port})
+        self._on_started()
 
     def _parts(self) -> ApiParts:
         settings = self._settings

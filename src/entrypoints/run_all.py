@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from domain.errors import HeraldError
@@ -53,7 +54,8 @@ def children_of(
         own = ["--set", f"consumer.port={port}"] if number and port else []
         children.append(_child(f"consumer-{group}", [*program, "consumer", group], [*arguments, *own]))
     if needs_inbox(settings):
-        children.append(_child("inbox", [*program, "inbox"], arguments))
+        inbox = _child("inbox", [*program, "inbox"], arguments)
+        children.append(replace(inbox, stops_last=True))
     return children
 
 

@@ -21,8 +21,6 @@ def run_api(loaded: Loaded, supervised_by: int | None = None) -> int:
             link = end_with_parent(supervised_by)
             with listen_on(settings.api.host, settings.api.port, "[api] port") as listener:
                 url = url_of(settings.api.host, port_of(listener))
-                if not link.is_supervised:
-                    _announce(url)
                 return _run_on(loaded, listener, url, link)
     except HeraldError as error:
         say(str(error))
@@ -34,15 +32,20 @@ def _run_on(loaded: Loaded, listener: socket.socket, url: str, link: ParentLink)
     if loaded.settings.api.workers > 1:
         from entrypoints.api_workers import run_workers  # noqa: PLC0415 - see above
 
+        _announce(url, link)
         return asyncio.run(run_workers(loaded, listener, url, link))
     from containers import Container  # noqa: PLC0415 - see above
     from entrypoints.api_process import ApiProcess  # noqa: PLC0415 - see above
 
-    asyncio.run(ApiProcess(Container(settings=loaded.settings), listener, link).run(url))
+    container = Container(settings=loaded.settings)
+    process = ApiProcess(container, listener, link, on_started=lambda: _announce(url, link))
+    asyncio.run(process.run(url))
     return 0
 
 
-def _announce(url: str) -> None:
+def _announce(url: str, link: ParentLink) -> None:
+    if link.is_supervised:
+        return
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"Herald's API: {url} (docs: {url}/docs). Ctrl-C stops it.\n")
         sys.stdout.flush()

@@ -14,9 +14,11 @@ from entrypoints.child_process import ParentLink, end_with_parent, tell_when_rea
 from entrypoints.consumer_metrics import ConsumerMetrics
 from entrypoints.consumer_probes import ConsumerProbes, serving_probes
 from entrypoints.logs import configure_logging, say
+from entrypoints.screen import tell
 from entrypoints.settings import Loaded
 from entrypoints.stop_signals import stopping_on_signals
 from entrypoints.version import herald_version
+from entrypoints.welcome import url_of
 
 if TYPE_CHECKING:
     from application.delivery_engine import DeliveryEngine
@@ -71,6 +73,7 @@ class ConsumerProcess:
                 "Consumer started",
                 extra={"action": "consumer_started", "group": self._group, "health_port": port},
             )
+            self._announce(port)
             telling = asyncio.create_task(tell_when_ready(self._link, self._unready))
             stack.callback(telling.cancel)
             await stack.enter_async_context(self._container.topic_catalog())
@@ -85,6 +88,11 @@ class ConsumerProcess:
                 stack.callback(pruning.cancel)
             self._is_open = True
             await self._engine.run(stop)
+
+    def _announce(self, port: int) -> None:
+        if not self._link.is_supervised:
+            url = url_of(self._settings.consumer.host, port)
+            tell(f"Herald's consumer {self._group}: health and metrics at {url}. Ctrl-C stops it.")
 
     def _serving_probes(self) -> contextlib.AbstractAsyncContextManager[int]:
         metrics = ConsumerMetrics(

@@ -22,7 +22,7 @@ class ChildSpec:
 
     `--supervised-by FD`, the child's end of the link, is added to `command`. `pass_fds` stay open in the
     child under the same numbers; `stdin` is what it reads there. `own_stderr`: it writes to the parent's
-    stderr by itself, unheard by the parent.
+    stderr by itself, unheard by the parent. `stops_last`: the others need it until they have ended.
     """
 
     name: str
@@ -30,6 +30,7 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
     stdin: bytes = b""
     own_stderr: bool = False
+    stops_last: bool = False
 
 
 class Lines(asyncio.Protocol):

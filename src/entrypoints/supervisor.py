@@ -84,8 +84,8 @@ class Supervisor:
         A child that ends itself with an error before it was ready, while the others start, has a reason
         that starting again would not mend: all end, and its last line says why.
         """
-        keepers = {asyncio.create_task(self._keep(child)) for child in self._children}
-        for keeper in keepers:
+        keepers = {child.spec.name: asyncio.create_task(self._keep(child)) for child in self._children}
+        for keeper in keepers.values():
             keeper.add_done_callback(self._keeper_ended)
         try:
             await _first_of(self._all_ready, self._over, seconds=self._times.start)
@@ -167,10 +167,10 @@ class Supervisor:
         words = f": {ending.words}" if ending.words else ""
         self._show(f"{child.spec.name} {ending.how}{words}; starting it again in {pause:.1f} s")
 
-    async def _end(self, keepers: set[asyncio.Task[None]]) -> None:
-        self._each(RunningChild.terminate)
+    async def _end(self, keepers: Mapping[str, asyncio.Task[None]]) -> None:
+        terminating = asyncio.create_task(self._terminate(keepers))
         ended = asyncio.Event()
-        waiting = asyncio.gather(*keepers, return_exceptions=True)
+        waiting = asyncio.gather(*keepers.values(), return_exceptions=True)
         waiting.add_done_callback(lambda _: ended.set())
         await _first_of(ended, self._at_once, seconds=self._times.stop)
         if not ended.is_set():
@@ -178,9 +178,21 @@ class Supervisor:
             self._tell_killed()
             self._each(RunningChild.kill)
         failures = [failure for failure in await waiting if failure is not None]
+        terminating.cancel()
         logger.info("All children have ended", extra={"action": "children_ended"})
         if failures:
             raise failures[0]
+
+    async def _terminate(self, keepers: Mapping[str, asyncio.Task[None]]) -> None:
+        """What others still send to in their last seconds is asked to end after them."""
+        first = [child for child in self._children if not child.spec.stops_last]
+        for child in first:
+            child.terminate()
+        if first:
+            await asyncio.wait([keepers[child.spec.name] for child in first])
+        for child in self._children:
+            if child.spec.stops_last:
+                child.terminate()
 
     def _tell_killed(self) -> None:
         names = ", ".join(child.spec.name for child in self._children if child.running)
@@ -201,6 +213,10 @@ class _Kept:
     restarts: Restarts
     running: RunningChild | None = None
     was_ready: bool = False
+
+    def terminate(self) -> None:
+        if self.running is not None:
+            self.running.terminate()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ async def test_missing_topics_are_created_with_their_dead_letter_topics() -> Non
         replication_factor=0,
         retention_ms=90 * 24 * HOUR_MS,
         extra_message_bytes=65_536,
+        beside="payments",
     )
 
 

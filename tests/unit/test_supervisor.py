@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -103,6 +104,24 @@ async def test_a_stop_ends_every_child_and_answers_0() -> None:
     assert code == 0
     assert [is_gone(pid) for pid in pids] == [True, True]
     assert running.screen.lines == []
+
+
+def noting(path: Path, name: str, after: float) -> str:
+    """Code that writes the child's name when it is asked to end, and ends."""
+    note = f"(time.sleep({after}), open({str(path)!r}, 'a').write('{name} '), os._exit(0))"
+    return f"import time\nsignal.signal(signal.SIGTERM, lambda *_: {note})\n"
+
+
+async def test_what_others_need_until_the_end_is_stopped_after_them(tmp_path: Path) -> None:
+    ends = tmp_path / "ends"
+    inbox = child("inbox", noting(ends, "inbox", after=0) + READY + WAIT)
+    api = child("api", noting(ends, "api", after=0.1) + READY + WAIT)
+
+    async with Running(replace(inbox, stops_last=True), api) as running:
+        await running.started
+        code = await running.ended()
+
+    assert (code, ends.read_text()) == (0, "api inbox ")
 
 
 async def test_a_killed_child_is_started_again_and_the_others_stay() -> None:
