@@ -68,29 +68,31 @@ def _kafka_connection(settings: Settings) -> "KafkaConnection":
     )
 
 
-def _kafka_publisher(settings: Settings) -> MessagePublisher:
+def _kafka_publisher(connection: "KafkaConnection", settings: Settings) -> MessagePublisher:
     from adapters.kafka_publisher import KafkaPublisher
 
-    return KafkaPublisher(_kafka_connection(settings), settings.api.publish_timeout_seconds)
+    return KafkaPublisher(connection, settings.api.publish_timeout_seconds)
 
 
-def _kafka_log(settings: Settings, group: str, topics: list[str]) -> MessageLog:
+def _kafka_log(
+    connection: "KafkaConnection", settings: Settings, group: str, topics: list[str]
+) -> MessageLog:
     from adapters.kafka_log import KafkaLog
 
     group_id = f"{settings.kafka.group_prefix}{group}"
-    return KafkaLog(_kafka_connection(settings), group, group_id, topics, settings.delivery.drain_seconds)
+    return KafkaLog(connection, group, group_id, topics, settings.delivery.drain_seconds)
 
 
-def _kafka_dead_letters(settings: Settings) -> DeadLetters:
+def _kafka_dead_letters(connection: "KafkaConnection") -> DeadLetters:
     from adapters.kafka_publisher import KafkaDeadLetters
 
-    return KafkaDeadLetters(_kafka_connection(settings))
+    return KafkaDeadLetters(connection)
 
 
-def _kafka_topics(settings: Settings) -> TopicCatalog:
+def _kafka_topics(connection: "KafkaConnection") -> TopicCatalog:
     from adapters.kafka_topics import KafkaTopicCatalog
 
-    return KafkaTopicCatalog(_kafka_connection(settings))
+    return KafkaTopicCatalog(connection)
 
 
 # The channels ---------------------------------------------------------------------------------
@@ -190,31 +192,32 @@ class Container(containers.DeclarativeContainer):
     memory_broker = providers.Singleton(MemoryBroker, clock)
     sqlite_path = providers.Factory(Path, settings.provided.sqlite.path)
     sqlite_group_file = providers.Singleton(SqliteGroupFile, sqlite_path, group)
+    kafka_connection = providers.Singleton(_kafka_connection, settings)
 
     publisher = providers.Selector(
         backend,
         sqlite=providers.Singleton(
             SqlitePublisher, sqlite_path, settings.provided.api.publish_timeout_seconds
         ),
-        kafka=providers.Singleton(_kafka_publisher, settings),
+        kafka=providers.Singleton(_kafka_publisher, kafka_connection, settings),
         memory=providers.Singleton(MemoryPublisher, memory_broker),
     )
     message_log = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteLog, sqlite_group_file, subscribed),
-        kafka=providers.Singleton(_kafka_log, settings, group, subscribed),
+        kafka=providers.Singleton(_kafka_log, kafka_connection, settings, group, subscribed),
         memory=providers.Singleton(MemoryLog, memory_broker, group, subscribed),
     )
     dead_letters = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteDeadLetters, sqlite_group_file),
-        kafka=providers.Singleton(_kafka_dead_letters, settings),
+        kafka=providers.Singleton(_kafka_dead_letters, kafka_connection),
         memory=providers.Singleton(MemoryDeadLetters, memory_broker),
     )
     topic_catalog = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteTopicCatalog, sqlite_path),
-        kafka=providers.Singleton(_kafka_topics, settings),
+        kafka=providers.Singleton(_kafka_topics, kafka_connection),
         memory=providers.Singleton(MemoryTopicCatalog, memory_broker),
     )
     # Kafka forgets by itself, and a log in memory is forgotten with its process.

@@ -66,6 +66,7 @@ class Judge:
             case Refused(reason):
                 if refused_everything and not probe:
                     return Back()
+                delivery.attempts += 1
                 return Dead(DeadLetterReason.REFUSED, reason)
             case TryAgain():
                 return self._try_again(delivery, outcome, now, unspent=probe or was_open)

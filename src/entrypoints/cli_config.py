@@ -44,7 +44,12 @@ def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> i
 @config.command(epilog=example("herald config check --config /etc/herald.toml"))
 @with_settings
 def check(_: Invocation, loaded: "Loaded") -> int:
-    """Ends with 0 when the settings are right, else with 1 and every mistake."""
+    """Ends with 0 when the settings and the files that they name are right, else with 1 and every mistake."""
+    from entrypoints.settings import SettingsError  # noqa: PLC0415 - quick start
+    from entrypoints.settings_files import mistakes_in_files  # noqa: PLC0415 - quick start
+
+    if mistakes := list(mistakes_in_files(loaded.settings)):
+        raise SettingsError(mistakes)
     given = sum(origin != "default" for origin in loaded.origins.values())
     click.echo(
         f"The settings are right: {given} given, {len(loaded.origins) - given} left at their defaults."

@@ -282,6 +282,26 @@ def test_right_settings_pass_the_check(call: Call) -> None:
     assert said == Said(0, "The settings are right: 2 given, 59 left at their defaults.\n", "")
 
 
+def test_config_check_looks_into_the_files_that_are_named(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("shop not-a-hash *\n")
+    (tmp_path / "email.subject.txt").write_text("{{ broken")
+
+    said = call(
+        "config",
+        "check",
+        *("--set", f"api.keys_file={tmp_path / 'keys'}"),
+        *("--set", f"templates.directory={tmp_path}"),
+        *("--set", "broker.backend=kafka", "--set", "kafka.security_protocol=SSL"),
+        *("--set", f"kafka.ssl_ca_file={tmp_path / 'missing.pem'}"),
+    )
+
+    assert said.code == 1
+    assert "3 mistakes" in said.err
+    assert [
+        name for name in ("api.keys_file", "templates.directory", "kafka.ssl") if name not in said.err
+    ] == []
+
+
 def test_config_show_prints_value_and_origin_of_each_setting(call: Call) -> None:
     said = call("config", "show", "--set", "api.port=9000", HERALD_SMTP__HOST="mail")
 

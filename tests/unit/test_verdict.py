@@ -30,10 +30,13 @@ def test_what_is_delivered_is_finished() -> None:
     assert judge().judge(delivery(0), Delivered("250 id"), 0.0, probe=False) == Sent("250 id")
 
 
-def test_what_is_refused_is_dead_at_once() -> None:
-    verdict = judge().judge(delivery(0), Refused("550"), 0.0, probe=False)
+def test_what_is_refused_is_dead_at_once_after_one_attempt() -> None:
+    one = delivery(0)
+
+    verdict = judge().judge(one, Refused("550"), 0.0, probe=False)
 
     assert verdict == Dead(DeadLetterReason.REFUSED, "550")
+    assert one.attempts == 1
 
 
 def test_waits_double_and_a_providers_wish_is_kept() -> None:
