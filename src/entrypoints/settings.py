@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.errors import HeraldError
+from entrypoints.settings_contradictions import contradictions
 from entrypoints.settings_model import Settings
-from entrypoints.settings_rules import contradictions
 from entrypoints.settings_sources import (
     TOPICS,
     Given,

@@ -1,7 +1,7 @@
 """Every setting with its type, its default and one line on what it is for.
 
 The shapes only: where values come from is `settings_sources`, which values contradict each other is
-`settings_rules`.
+`settings_contradictions`.
 """
 
 from typing import Annotated, Literal

@@ -1,22 +1,17 @@
-"""What a setting's value must look like, and which settings contradict each other.
+"""What a setting's value must look like.
 
-The functions on single values are pydantic validators: they answer the value or raise `ValueError`,
+The functions are pydantic validators: they answer the value or raise `ValueError`,
 whose text goes on after the setting's name ("api.host must be …").
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
 from string import Formatter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from domain.topic import dead_letter_topic
-
-if TYPE_CHECKING:
-    from entrypoints.settings_model import Kafka, Settings, TopicSettings
 
 Items = TypeVar("Items")
 
@@ -134,75 +129,3 @@ def some(value: tuple[Items, ...]) -> tuple[Items, ...]:
     if not value:
         raise ValueError("must name at least one topic")
     return value
-
-
-def is_loopback(name: str) -> bool:
-    """Whether only this machine can reach what listens on `name`."""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
-
-
-Contradiction = tuple[tuple[str, ...], str]
-"""The settings that it is about, the first of which is to blame, and what is wrong with that one."""
-
-
-def contradictions(settings: "Settings") -> Iterator[Contradiction]:
-    """What is wrong although each value alone is right."""
-    api, smtp, delivery = settings.api, settings.smtp, settings.delivery
-    if not is_loopback(api.host) and not api.keys_file and not api.anonymous:
-        fields = ("api.host", "api.keys_file", "api.anonymous")
-        yield fields, "is beyond loopback: set api.keys_file, or api.anonymous = true to ask for no keys"
-    if smtp.password.get_secret_value() and not smtp.username:
-        yield ("smtp.password", "smtp.username"), "is of no use without smtp.username"
-    if smtp.username and not smtp.password.get_secret_value():
-        yield ("smtp.username", "smtp.password"), "needs smtp.password"
-    if delivery.max_retry_seconds < delivery.first_retry_seconds:
-        names = ("delivery.max_retry_seconds", "delivery.first_retry_seconds")
-        yield names, "must not be below delivery.first_retry_seconds"
-    yield from _kafka_contradictions(settings.kafka)
-    yield from _topic_contradictions(settings.topics)
-
-
-def _kafka_contradictions(kafka: "Kafka") -> Iterator[Contradiction]:
-    protocol = ("kafka.security_protocol",)
-    given = {name for name, value in kafka if _is_given(value)}
-    with_sasl = {"sasl_mechanism", "sasl_username", "sasl_password"}
-    if kafka.security_protocol.startswith("SASL_"):
-        for name in sorted(with_sasl - given):
-            yield (f"kafka.{name}", *protocol), f"is required with {kafka.security_protocol}"
-    else:
-        for name in sorted(with_sasl & given):
-            yield (f"kafka.{name}", *protocol), "is of no use without SASL_PLAINTEXT or SASL_SSL"
-    if not kafka.security_protocol.endswith("SSL"):
-        for name in sorted(name for name in given if name.startswith("ssl_")):
-            yield (f"kafka.{name}", *protocol), "is of no use without SSL or SASL_SSL"
-    for name, other in (
-        ("ssl_cert_file", "ssl_key_file"),
-        ("ssl_key_file", "ssl_cert_file"),
-        ("ssl_key_password", "ssl_key_file"),
-    ):
-        if name in given and other not in given:
-            yield (f"kafka.{name}", f"kafka.{other}"), f"needs kafka.{other}"
-
-
-def _is_given(value: object) -> bool:
-    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
-
-
-def _topic_contradictions(topics: Sequence["TopicSettings"]) -> Iterator[Contradiction]:
-    taken: dict[str, int] = {}
-    for at, topic in enumerate(topics):
-        # Kafka takes . and _ for the same in its metrics and refuses the second of such a pair.
-        names = [name.replace(".", "_") for name in (topic.name, *_own_topics(topic.name))]
-        owners = [taken.setdefault(name, at) for name in names]
-        others = {topics[owner].name for owner in owners if owner != at}
-        if others:
-            yield ("topics",), f"{topic.name} needs a topic that {', '.join(sorted(others))} has taken"
-
-
-def _own_topics(name: str) -> list[str]:
-    """Herald's own topics beside one, of every group that may subscribe later."""
-    kinds = ("ledger", "deferred", "dead-letters")
-    return [f"{name}.{group}.{kind}" for group in GROUPS for kind in kinds]

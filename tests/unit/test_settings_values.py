@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints.settings import SettingsError, load_settings, value_of
-from entrypoints.settings_rules import is_loopback
+from entrypoints.settings_contradictions import is_loopback
 
 
 def mistakes(*assignments: str) -> Sequence[str]:
