@@ -24,8 +24,8 @@ async def run_until_welcome(site: Site) -> "subprocess.Popen[bytes]":
 
 
 def children_of(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    return [int(child) for child in children.split()]
 
 
 def command_of(pid: int) -> str:
