@@ -106,11 +106,19 @@ class Site:
 
     # Talking to it ----------------------------------------------------------------------------
 
+    async def answers(self, url: str, status: int) -> bool:
+        """Whether a path comes to answer so in time."""
+
+        async def as_asked() -> bool:
+            return (await self.http.get(url)).status_code == status
+
+        return await eventually(as_asked)
+
     async def ready(self, url: str = "", seconds: float = 40.0) -> bool:
-        async def answers() -> bool:
+        async def is_ready() -> bool:
             return (await self.http.get(f"{url or self.api}/health/ready")).status_code == 200
 
-        return await eventually(answers, seconds)
+        return await eventually(is_ready, seconds)
 
     async def start_all(self) -> None:
         """API, both consumers and the inbox, each by itself, all ready."""
@@ -127,10 +135,7 @@ class Site:
         return await self.ready(f"http://127.0.0.1:{self.health_ports[group]}")
 
     async def inbox_ready(self) -> bool:
-        async def answers() -> bool:
-            return (await self.http.get(f"{self.inbox_url}/api/v1/inbox")).status_code == 200
-
-        return await eventually(answers)
+        return await self.answers(f"{self.inbox_url}/api/v1/inbox", 200)
 
     async def post(self, **fields: Any) -> httpx.Response:
         message = {"topic_name": self.topic, "email": "ada@example.test", "phone": "+12025550143", **fields}
@@ -168,7 +173,10 @@ class Site:
 
     async def metric(self, group: str, name: str) -> float:
         """The sum of a metric's samples on a consumer."""
-        text = (await self.http.get(f"http://127.0.0.1:{self.health_ports[group]}/metrics")).text
+        return await self.metric_at(self.health_ports[group], name)
+
+    async def metric_at(self, port: int, name: str) -> float:
+        text = (await self.http.get(f"http://127.0.0.1:{port}/metrics")).text
         lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 

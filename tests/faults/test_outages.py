@@ -113,3 +113,17 @@ async def test_two_processes_of_a_group_share_the_work(any_site: Site) -> None:
     assert await any_site.arrived(emails=80, sms=0)
 
     assert (await any_site.inbox())["totals"]["emails"] == 80
+
+
+async def test_on_kafka_both_processes_of_a_group_send(kafka_site: Site) -> None:
+    await kafka_site.start_all()
+    kafka_site.start("consumer", "email", HERALD_CONSUMER__PORT=str(kafka_site.spare_port))
+    assert await kafka_site.ready(f"http://127.0.0.1:{kafka_site.spare_port}"), kafka_site.output()
+
+    for partition in range(3):
+        await kafka_site.post_many(10, f"p{partition}-", phone="", partition=partition)
+    assert await kafka_site.arrived(emails=30, sms=0)
+
+    first = await kafka_site.metric("email", "herald_deliveries_total")
+    second = await kafka_site.metric_at(kafka_site.spare_port, "herald_deliveries_total")
+    assert sorted([first, second]) == [10, 20]
