@@ -84,7 +84,7 @@ class CircuitBreaker:
         self, outcome: ChannelDown | Uncertain, key: object, now: float, *, probe: bool
     ) -> None:
         self._failures += 1
-        self._failing_keys.add(key)
+        self._remember(key)
         self._round_left = self.limit
         wish = min(outcome.after, self._policy.longest_wish) if isinstance(outcome, ChannelDown) else 0.0
         if self.is_open:
@@ -97,7 +97,7 @@ class CircuitBreaker:
     def _note_answer(self, key: object, now: float, *, probe: bool) -> None:
         """The provider answered about one message, so the channel itself works, unless it says no to all."""
         self._failures = 0
-        self._failing_keys.add(key)
+        self._remember(key)
         if self.refuses_everything:
             self._wait_longer(now, 0.0, grow=probe)
         elif self.is_open:
@@ -106,6 +106,11 @@ class CircuitBreaker:
             self._open(REFUSES_EVERYTHING, now, 0.0)
         elif self.limit < self._concurrency:
             self._climb()
+
+    def _remember(self, key: object) -> None:
+        """Only until it opens: an outage may last for days, and meet a new key with every probe."""
+        if not self.is_open:
+            self._failing_keys.add(key)
 
     def _all_keys_fail(self) -> bool:
         return len(self._failing_keys) >= self._policy.failing_keys
