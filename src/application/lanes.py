@@ -25,6 +25,7 @@ class Lanes:
         self._order = itertools.count()
         self._retry_limit = max(1, int(concurrency * RETRY_SHARE))
         self._retries = 0
+        self._retried_last = False
 
     def put(self, delivery: Delivery) -> None:
         """To the end of its lane."""
@@ -40,8 +41,14 @@ class Lanes:
             lane.append(delivery)
 
     def take(self, now: float) -> Delivery | None:
-        """The next head to send: a retry that is due, as long as retries keep to their share."""
-        if self._retries < self._retry_limit and self._has_due(now):
+        """The next head to send: a retry that is due, as long as retries keep to their share.
+
+        Their share of the slots is not enough where slots are few, so fresh heads and retries take turns.
+        """
+        is_fresh_turn = self._retried_last and bool(self._ready)
+        self._retried_last = False
+        if not is_fresh_turn and self._retries < self._retry_limit and self._has_due(now):
+            self._retried_last = True
             delivery = heapq.heappop(self._waiting)[2]
             delivery.waiting = -1
             delivery.is_retry = True

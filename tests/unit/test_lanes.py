@@ -60,7 +60,7 @@ def test_retries_hold_at_most_three_tenths_of_the_slots() -> None:
         lanes.retry(failed, due=1.0)
 
     taken = [lanes.take(2.0) for _ in range(7)]
-    assert [one.is_retry for one in taken if one] == [True, True, True, False, False, False]
+    assert [one.is_retry for one in taken if one] == [True, False, True, False, True, False]
 
     retried = taken[0]
     assert retried is not None
@@ -164,3 +164,17 @@ def test_a_dropped_retry_frees_its_slot_when_its_worker_is_done() -> None:
     lanes.forget(dropped)
 
     assert lanes.take(0.0) is kept
+
+
+def test_with_one_slot_fresh_heads_and_retries_take_turns() -> None:
+    lanes = Lanes(1)
+    failing = delivery(0)
+    lanes.put(failing)
+    for offset in range(1, 4):
+        lanes.put(delivery(offset))
+
+    taken: list[int] = []
+    while (head := lanes.take(0.0)) is not None and len(taken) < 7:
+        taken.append(head.record.offset)
+        lanes.retry(head, due=0.0) if head is failing else lanes.finish(head)
+    assert taken == [0, 0, 1, 0, 2, 0, 3]
