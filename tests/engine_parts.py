@@ -11,8 +11,9 @@ from application.counts import DeliveryCounts
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine, EngineOptions
 from application.shards import ShardState
+from domain.errors import LogUnavailable
 from domain.message import Message
-from domain.ports import NewRecord, Record, Shard
+from domain.ports import DeadLetter, NewRecord, Record, Shard
 from domain.retry import RetryPolicy
 from domain.topic import Start, TopicPlan
 from tests.fakes import FakeClock, ScriptedChannel
@@ -45,6 +46,17 @@ def jitter() -> float:
     return 1.0 - 2.0**-53  # all of the step, so that waits are round numbers
 
 
+class AbsentDeadLetters(MemoryDeadLetters):
+    """While `away`, nothing can be kept, though the rest of the log answers."""
+
+    away = False
+
+    async def keep(self, letter: DeadLetter) -> None:
+        if self.away:
+            raise LogUnavailable("too few copies")
+        await super().keep(letter)
+
+
 @dataclass
 class World:
     """One log, and as many consumer processes as a test starts."""
@@ -60,6 +72,7 @@ class World:
     def __post_init__(self) -> None:
         plan = TopicPlan(name=TOPIC, partitions=self.partitions, replication_factor=1, retention_ms=WEEK_MS)
         self.broker = MemoryBroker(self.clock, [plan])
+        self.dead_letters = AbsentDeadLetters(self.broker)
 
     async def post(self, *ids: str, key: str | None = None, partition: int = 0, **fields: str) -> None:
         """Appends a message for each id."""
@@ -82,7 +95,7 @@ class World:
             log=log,
             channel=self.channel,
             decode=decode,
-            dead_letters=MemoryDeadLetters(self.broker),
+            dead_letters=self.dead_letters,
             clock=self.clock,
             policy=self.policy,
             jitter=jitter,

@@ -6,6 +6,16 @@ from types import TracebackType
 from typing import Any, Self
 
 
+def is_dismissed() -> bool:
+    """Whether the running task was cancelled.
+
+    What works for ever has to ask: a library may lose a cancel that comes together with an answer, as
+    `asyncio.wait_for` of Python 3.11 does, and whoever waits for the end would wait for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Crew:
     """An `asyncio.TaskGroup` whose tasks work for ever: leaving it ends them."""
 

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from application.burial import Burial
+from application.burial_queue import BurialQueue
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
@@ -89,7 +90,8 @@ class DeliveryEngine:
         self._clock = clock
         self._options = options
         self._intake = Intake(decode, channel)
-        self._burial = Burial(dead_letters, clock, self._group, counts)
+        burial = Burial(dead_letters, clock, self._group, counts)
+        self._burials = BurialQueue(burial, self._note_buried)
         self._positions = Positions(log, clock, self.shards, starts, counts)
         parts = Parts(
             channel=channel,
@@ -98,12 +100,11 @@ class DeliveryEngine:
             breaker=self.breaker,
             judge=Judge(self.breaker, policy, jitter),
             shards=self.shards,
-            burial=self._burial,
+            burial=burial,
             counts=counts,
         )
         self._dispatcher = Dispatcher(parts, options.concurrency, self._poll_again)
-        self._watchdog = Watchdog(options.stalled_seconds, clock.monotonic())
-        self._unsendable: asyncio.Queue[Unsendable] = asyncio.Queue()
+        self._watchdog = Watchdog(options.stalled_seconds)
         self._loading: dict[Shard, asyncio.Task[None]] = {}
         self._poll: asyncio.Future[LogEvent | None] | None = None
         self._moved = 0
@@ -115,7 +116,7 @@ class DeliveryEngine:
             fetching = crew.hire(self._fetch())
             crew.hire(self._commit_regularly())
             crew.hire(self._measure_regularly())
-            crew.hire(self._bury_unsendable())
+            self._burials.start(crew)
             self._dispatcher.start(crew)
             await stop.wait()
             fetching.cancel()
@@ -149,12 +150,12 @@ class DeliveryEngine:
     async def _fetch(self) -> None:
         try:
             while True:
-                wanted, limit = self._wanted()
-                poll = self._log.next_event(wanted, limit, self._options.poll_seconds)
+                probing = self._dispatcher.probe_wanted
+                poll = self._log.next_event(*self._wanted(), self._options.poll_seconds)
                 self._poll = asyncio.ensure_future(poll)
                 await asyncio.wait({self._poll})
                 if not self._poll.cancelled():  # otherwise `_poll_again` wants to ask for more
-                    await self._handle(self._poll.result(), asked=bool(wanted))
+                    await self._handle(self._poll.result(), probing=probing)
         finally:
             self._poll_again()
 
@@ -169,10 +170,11 @@ class DeliveryEngine:
         if self._poll is not None:
             self._poll.cancel()
 
-    async def _handle(self, event: LogEvent | None, *, asked: bool) -> None:
+    async def _handle(self, event: LogEvent | None, *, probing: bool) -> None:
+        """`probing`: the log was asked for a message to probe with, if any shard may take one."""
         match event:
             case None:
-                if asked and self._dispatcher.probe_wanted:
+                if probing and self._dispatcher.probe_wanted:
                     self._dispatcher.probe_with_held()
             case Fetched(records):
                 self._take_in(records)
@@ -188,11 +190,13 @@ class DeliveryEngine:
 
     def _take_in(self, records: Sequence[Record]) -> None:
         self._dispatcher.probe_wanted = False
+        taking: set[ShardState] = set()
         for record in records:
             state = self.shards.get(record.shard)
             if state is not None and not state.yielding:
                 self._take_in_one(record, state)
-        for state in self.shards:
+                taking.add(state)
+        for state in taking:
             self.shards.fill(state)
         self._moved += 1
         self._dispatcher.wake()
@@ -202,21 +206,17 @@ class DeliveryEngine:
         if isinstance(taken, Delivery):
             self._dispatcher.put(taken)
         elif isinstance(taken, Unsendable):
-            self._unsendable.put_nowait(taken)
+            self._burials.put(taken)
         else:
             self.counts.deliveries[record.shard.topic, "skipped"] += 1
 
-    async def _bury_unsendable(self) -> None:
-        while True:
-            unsendable = await self._unsendable.get()
-            state = unsendable.shard
-            if not state.yielding:
-                await self._burial.bury(unsendable.record, unsendable.dead, attempts=0)
-                self.counts.deliveries[state.shard.topic, "dead"] += 1
-                state.finish(unsendable.record.offset, unsendable.size)
-                self._moved += 1
-                if self.shards.drained(state):
-                    self._poll_again()
+    def _note_buried(self, unsendable: Unsendable) -> None:
+        state = unsendable.shard
+        self.counts.deliveries[state.shard.topic, "dead"] += 1
+        state.finish(unsendable.record.offset, unsendable.size)
+        self._moved += 1
+        if self.shards.drained(state):
+            self._poll_again()
 
     # Shards coming and going ------------------------------------------------------------------
 
@@ -233,8 +233,8 @@ class DeliveryEngine:
     async def _yield(self, shards: AbstractSet[Shard], seconds: float) -> None:
         """Takes nothing new of the shards, lets what is in flight end in time, commits, lets go."""
         self._let_go(shards)
-        if not await within(self._clock, seconds, self._dispatcher.quiet(shards)):
-            await self._dispatcher.cut_off(shards)
+        if not await within(self._clock, seconds, self._quiet(shards)):
+            await self._cut_off(shards)
         await self._positions.commit()
         self.shards.remove(shards)
         _note_rebalance("shards_released", shards)
@@ -243,8 +243,16 @@ class DeliveryEngine:
         """They may be another's already: nothing more of them is sent or committed."""
         self._let_go(shards)
         self.shards.remove(shards)
-        await self._dispatcher.cut_off(shards)
+        await self._cut_off(shards)
         _note_rebalance("shards_lost", shards)
+
+    async def _quiet(self, shards: AbstractSet[Shard]) -> None:
+        await self._dispatcher.quiet(shards)
+        await self._burials.quiet(shards)
+
+    async def _cut_off(self, shards: AbstractSet[Shard]) -> None:
+        await self._dispatcher.cut_off(shards)
+        await self._burials.cut_off(shards)
 
     def _let_go(self, shards: AbstractSet[Shard]) -> None:
         for shard in shards:

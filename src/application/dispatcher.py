@@ -11,7 +11,7 @@ from application.burial import Burial
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
-from application.crew import Crew
+from application.crew import Crew, is_dismissed
 from application.deadline import Alarm
 from application.delivery import Delivery
 from application.lanes import Lanes
@@ -52,6 +52,7 @@ class Dispatcher:
         self._more_wanted = more_wanted
         self._alarm = Alarm(parts.clock, self.wake)
         self._in_flight: dict[Delivery, asyncio.Task[None]] = {}
+        self._burying = 0  # of those in flight: the provider has answered them
         self._parked: deque[asyncio.Future[None]] = deque()
         self._left = asyncio.Event()
         self._crew: Crew | None = None
@@ -101,8 +102,7 @@ class Dispatcher:
             self._wake_workers(1)
             due = self._breaker.next_probe
         else:
-            free = self._breaker.limit - len(self._in_flight)
-            self._wake_workers(min(self._lanes.startable(now), free))
+            self._wake_workers(min(self._lanes.startable(now), self._free()))
             due = self._lanes.next_due() or now
         if due > now:
             self._alarm.set(due)
@@ -115,11 +115,15 @@ class Dispatcher:
 
     def could_start(self) -> bool:
         """Whether something held could be sent now: if nothing is, that is strange."""
-        free = self._breaker.limit - len(self._in_flight)
-        return not self._breaker.is_open and free > 0 and self._lanes.startable(self._clock.monotonic()) > 0
+        closed, now = not self._breaker.is_open, self._clock.monotonic()
+        return closed and self._free() > 0 and self._lanes.startable(now) > 0
+
+    def _free(self) -> int:
+        """How many more may be sent now."""
+        return min(self._breaker.limit + self._burying, self._workers) - len(self._in_flight)
 
     async def _work(self) -> None:
-        while True:
+        while not is_dismissed():
             delivery = self._next()
             if delivery is None:
                 await self._park()
@@ -130,7 +134,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         if self._breaker.is_open:
             return self._next_probe(now)
-        return self._lanes.take(now) if len(self._in_flight) < self._breaker.limit else None
+        return self._lanes.take(now) if self._free() > 0 else None
 
     def _next_probe(self, now: float) -> Delivery | None:
         if not self._breaker.may_probe(now):
@@ -160,14 +164,14 @@ class Dispatcher:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
         self._in_flight[delivery] = task
+        if delivery.is_retry:
+            self.wake()  # of the retries that came due together the alarm has woken only this one's worker
         try:
             await self._settle(delivery, await self._try(delivery))
         finally:
             del self._in_flight[delivery]
             self._lanes.forget(delivery)
-            if delivery.is_probe:
-                delivery.is_probe = False
-                self._breaker.end_probe()
+            self._end_probe(delivery)
             self._left.set()
         self.wake()
 
@@ -185,14 +189,15 @@ class Dispatcher:
         was_open = self._breaker.is_open
         now = self._clock.monotonic()
         verdict = self._parts.judge.judge(delivery, outcome, now, probe=delivery.is_probe)
+        self._end_probe(delivery)
         self._note_breaker(was_open=was_open)
         match verdict:
             case Sent():
-                age = self._clock.now() - delivery.record.timestamp
+                age = max(0.0, self._clock.now() - delivery.record.timestamp)
                 self._parts.counts.age(delivery.shard.shard.topic, age)
                 self._finish(delivery, "sent")
             case Dead():
-                await self._parts.burial.bury(delivery.record, verdict, delivery.attempts)
+                await self._bury(delivery, verdict)
                 self._finish(delivery, "dead")
             case Later(due):
                 self._count(delivery, "uncertain" if isinstance(outcome, Uncertain) else "retried")
@@ -201,6 +206,20 @@ class Dispatcher:
             case Back():
                 if not delivery.shard.yielding:
                     self._lanes.give_back(delivery)
+
+    async def _bury(self, delivery: Delivery, dead: Dead) -> None:
+        """May take long: what the provider's answer allows to others does not wait for it."""
+        self._burying += 1
+        self.wake()
+        try:
+            await self._parts.burial.bury(delivery.record, dead, delivery.attempts)
+        finally:
+            self._burying -= 1
+
+    def _end_probe(self, delivery: Delivery) -> None:
+        if delivery.is_probe:
+            delivery.is_probe = False
+            self._breaker.end_probe()
 
     def _finish(self, delivery: Delivery, outcome: str) -> None:
         state = delivery.shard

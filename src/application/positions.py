@@ -50,7 +50,7 @@ class Positions:
             self.note_overtaken(state, begin.lost)
         if position is None:
             await self._commit_start(state, begin.offset)
-        state.begin(begin.offset)
+        state.begin(begin.offset, begin.offset if position is None else position.offset)
         self._log.begin(shard, begin.offset)
 
     def note_overtaken(self, state: ShardState, lost: int) -> None:
@@ -68,11 +68,13 @@ class Positions:
             if not positions:
                 return
             try:
-                await self._log.commit(positions)
+                await self._log.commit({state.shard: position for state, position in positions.items()})
             except LogUnavailable as error:
                 self._note_confirmed(error)
                 return
-            self._shards.committed(positions)
+            # By state, not by shard: one that went and came back meanwhile stands elsewhere by now.
+            for state, position in positions.items():
+                state.committed = position.offset
             self._note_confirmed(None)
 
     async def measure(self) -> bool:

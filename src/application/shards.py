@@ -49,9 +49,9 @@ class ShardState:
         self.yielding = False  # being taken away: what fails now is left for the next owner
         self.trouble: str | None = None  # why the shard is not read; a person has to look
 
-    def begin(self, offset: int) -> None:
+    def begin(self, offset: int, committed: int) -> None:
         self.offsets = OffsetTracker(offset)
-        self.committed = offset
+        self.committed = committed
         self.begun = True
 
     def take(self, offset: int, timestamp: float, size: int) -> None:
@@ -99,8 +99,8 @@ class Shards:
         share = max(1, len(self._states))
         limits = self._limits
         state.full = (
-            state.held >= limits.records // share
-            or state.held_bytes >= limits.bytes // share
+            state.held >= max(1, limits.records // share)
+            or state.held_bytes >= max(1, limits.bytes // share)
             or state.offsets.run_ahead >= limits.run_ahead
         )
 
@@ -120,18 +120,13 @@ class Shards:
     def wanted(self) -> set[Shard]:
         return {state.shard for state in self._states.values() if state.wants_records}
 
-    def to_commit(self) -> dict[Shard, Position]:
+    def to_commit(self) -> dict[ShardState, Position]:
         """Positions that moved since they were last committed."""
         return {
-            state.shard: Position(state.offsets.safe)
+            state: Position(state.offsets.safe)
             for state in self._states.values()
             if state.begun and state.offsets.safe != state.committed
         }
-
-    def committed(self, positions: dict[Shard, Position]) -> None:
-        for shard, position in positions.items():
-            if (state := self._states.get(shard)) is not None:
-                state.committed = position.offset
 
     def lags(self) -> tuple[ShardLag, ...]:
         return tuple(

@@ -4,10 +4,10 @@
 class Watchdog:
     """Stalled: for `seconds` nothing moved though there was work and an open way to it."""
 
-    def __init__(self, seconds: float, now: float) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._moved = -1
-        self._since = now
+        self._since: float | None = None  # nobody has looked yet: the log may be away for long before that
 
     def look(self, now: float, moved: int, *, has_work: bool) -> None:
         """`moved` is any counter that grows with whatever gets on."""
@@ -16,4 +16,4 @@ class Watchdog:
             self._since = now
 
     def stalled(self, now: float) -> bool:
-        return now - self._since >= self._seconds
+        return self._since is not None and now - self._since >= self._seconds

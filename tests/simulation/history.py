@@ -5,6 +5,7 @@ Everything random comes from one seed, and time is fake, so a history that broke
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -15,10 +16,29 @@ from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, U
 from domain.ports import Shard
 from domain.retry import RetryPolicy
 from tests.engine_parts import TOPIC, Running, World
+from tests.fakes import FakeClock, ScriptedChannel
 
 PARTITIONS = 3
 KEYS = ("a", "b", "c", "d", None)
 STEPS = 25
+
+
+class SlowChannel(ScriptedChannel):
+    """Takes its time for some messages; now and then it loses a cancel, as a library may."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.random = random
+        self.clock = FakeClock()
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        try:
+            await self.clock.sleep(self.random.choice([0.0, 0.0, 0.2, 4.0]))
+            return await super().deliver(message, probe=probe)
+        except asyncio.CancelledError:
+            if self.random.random() < 0.2:
+                return Uncertain("lost")
+            raise
 
 
 class History:
@@ -30,7 +50,9 @@ class History:
         limits = HoldingLimits(
             records=self.random.choice([9, 30, 1000]), run_ahead=self.random.choice([5, 1000])
         )
+        channel = SlowChannel(self.random)
         self.world = World(
+            channel=channel,
             partitions=PARTITIONS,
             engine_type=engine_type,
             policy=RetryPolicy(max_attempts=4, max_seconds=30.0),
@@ -43,8 +65,15 @@ class History:
         )
         self.weights = (10, 0, 0, 0, 0)
         self.world.channel.answer = self.answer
+        channel.clock = self.world.clock
+        self.stuck_stops = 0
         self.posted: list[tuple[str, str | None, int]] = []
         self.processes: list[tuple[AsyncExitStack, Running]] = []
+
+    @property
+    def adversities(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        twice = (self.post, self.post, self.mood)
+        return (*twice, self.start, self.kill, self.stop, self.log_moods, self.lose, self.rebalance)
 
     def answer(self, message: Message) -> Outcome:
         outcomes: list[Outcome] = [
@@ -58,10 +87,8 @@ class History:
 
     async def run(self) -> None:
         for _ in range(STEPS):
-            await self.random.choice(
-                (self.post, self.post, self.start, self.kill, self.stop, self.mood, self.log_moods, self.lose)
-            )()
-            await self.world.clock.advance(self.random.choice([0.0, 0.3, 2.0, 20.0]))
+            await self.random.choice(self.adversities)()
+            await self.world.clock.advance(self.random.choice([0.0, 0.3, 2.0, 20.0, 300.0]))
         await self.mend()
 
     async def post(self) -> None:
@@ -72,7 +99,8 @@ class History:
             partition = hash_of(key) if key else self.random.randrange(PARTITIONS)
             request_id = f"m{len(self.posted)}"
             self.posted.append((request_id, key, partition))
-            await self.world.post(request_id, key=key, partition=partition)
+            email = self.random.choice(["a@example.test"] * 9 + ["wrong"])
+            await self.world.post(request_id, key=key, partition=partition, email=email)
 
     async def start(self) -> None:
         if len(self.processes) < PARTITIONS:
@@ -88,12 +116,18 @@ class History:
     async def stop(self) -> None:
         if self.processes:
             stack, running = self.processes.pop(self.random.randrange(len(self.processes)))
-            await running.drain(self.random.choice([0.0, 6.0]))
+            seconds = self.random.choice([0.0, 6.0])
+            await running.drain(seconds)
+            self.stuck_stops += seconds > self.world.options.drain_seconds and not running.task.done()
             await stack.aclose()
 
     async def lose(self) -> None:
         if self.processes:
             self.world.broker.lose(self.random.choice(self.processes)[1].log)
+
+    async def rebalance(self) -> None:
+        """What a process does that joins and is gone again at once."""
+        self.world.broker.group("email").rebalance()
 
     async def mood(self) -> None:
         """How the provider answers from now on, and whether it answers at all."""
@@ -116,12 +150,14 @@ class History:
         broker = self.world.broker
         broker.down, broker.loses_answers = self.random.choice([(True, False), (False, True), (False, False)])
 
+        self.world.dead_letters.away = self.random.random() < 0.3
+
     async def mend(self) -> None:
         self.weights = (10, 0, 0, 0, 0)
         if self.world.channel.hold is not None:
             self.world.channel.hold.set()
             self.world.channel.hold = None
-        self.world.broker.down = self.world.broker.loses_answers = False
+        self.world.broker.down = self.world.broker.loses_answers = self.world.dead_letters.away = False
         if not self.processes:
             await self.start()
         await self.until_all_is_committed()
@@ -138,7 +174,7 @@ class History:
     # What must hold ---------------------------------------------------------------------------
 
     def broken_promises(self) -> bool:
-        return bool(self.lost() or self.out_of_order() or self.not_committed())
+        return bool(self.lost() or self.out_of_order() or self.not_committed() or self.stuck_stops)
 
     def lost(self) -> set[str]:
         return {request_id for request_id, _, _ in self.posted} - set(self.world.channel.sent) - self.buried()

@@ -45,8 +45,7 @@ class ForgetsRevokedWork(DeliveryEngine):
     def _let_go(self, shards: AbstractSet[Shard]) -> None:
         for state in self.shards:
             if state.shard in shards:
-                state.begin(state.offsets.next)
-                state.committed = -1
+                state.begin(state.offsets.next, -1)
         super()._let_go(shards)
 
 

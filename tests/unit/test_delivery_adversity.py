@@ -1,0 +1,253 @@
+"""The delivery engine where several things go wrong at once, or at an awkward moment."""
+
+import asyncio
+import gc
+import weakref
+from dataclasses import dataclass, field
+
+import pytest
+
+from application.circuit_breaker import CircuitBreaker
+from application.delivery_engine import EngineOptions
+from application.shards import HoldingLimits, Shards
+from domain.message import Message
+from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
+from domain.ports import Position, Shard
+from tests.engine_parts import SHARD, TOPIC, World, jitter
+from tests.fakes import ScriptedChannel
+
+DOWN = ChannelDown("connection refused")
+
+
+def ids(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{number}" for number in range(count)]
+
+
+@dataclass
+class SlowFor(ScriptedChannel):
+    """Holds the sends of some messages until they are freed."""
+
+    slow: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        outcome = await super().deliver(message, probe=probe)
+        if message.request_id in self.slow and isinstance(outcome, Delivered):
+            await self.slow[message.request_id].wait()
+        return outcome
+
+
+class Stubborn(ScriptedChannel):
+    """Its library loses a cancel that comes with the answer, as `asyncio.wait_for` of Python 3.11 does."""
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        try:
+            return await super().deliver(message, probe=probe)
+        except asyncio.CancelledError:
+            return Delivered()
+
+
+async def test_the_channel_opens_again_also_when_no_shard_may_take_more_to_probe_with() -> None:
+    world = World(options=EngineOptions(concurrency=4, limits=HoldingLimits(records=4)))
+    world.channel.answer = lambda _: DOWN
+    await world.post(*ids("m", 20))
+
+    async with world.running() as running:
+        await world.clock.advance(900.0)
+        assert running.engine.breaker.is_open
+
+        world.channel.answer = None
+        await world.clock.advance(60.0)
+        assert sorted(world.channel.sent) == sorted(ids("m", 20))
+
+
+async def test_retries_that_are_due_together_go_side_by_side() -> None:
+    channel = SlowFor()
+    world = World(channel=channel)  # of eight workers two may have retries
+    channel.script.extend([TryAgain("451"), TryAgain("451")])
+    await world.post("one", "two")
+    channel.slow = {"one": asyncio.Event()}
+
+    async with world.running() as running:
+        await world.clock.advance(90.0)
+
+        assert channel.sent == ["one", "two"]
+        assert running.engine.in_flight == 1
+        assert not running.task.done()
+
+
+async def test_others_go_on_while_the_letter_of_a_refused_probe_cannot_be_kept() -> None:
+    world = World(options=EngineOptions(concurrency=4))
+    world.channel.answer = lambda _: DOWN
+    await world.post(*ids("m", 4))
+
+    async with world.running() as running:
+        await world.clock.advance(10.0)
+        assert running.engine.breaker.is_open
+        world.dead_letters.away = True
+        world.channel.answer = None
+        world.channel.script.append(Refused("550"))
+        await world.clock.advance(60.0)
+
+        assert len(world.channel.sent) == 3
+        assert world.letters() == []
+
+
+async def test_probes_go_on_while_the_letter_of_a_refused_one_cannot_be_kept() -> None:
+    world = World(options=EngineOptions(concurrency=4))
+    world.channel.answer = lambda _: DOWN
+    await world.post(*ids("m", 4))
+
+    async with world.running() as running:
+        await world.clock.advance(10.0)
+        world.dead_letters.away = True
+        world.channel.answer = None
+        world.channel.script.extend([Refused("550"), *[DOWN] * 4])
+        await world.clock.advance(5.0)
+        assert running.engine.breaker.is_open
+
+        await world.clock.advance(60.0)
+        assert not running.engine.breaker.is_open
+        assert len(world.channel.sent) == 3
+
+
+async def test_a_stop_waits_for_a_letter_that_is_being_kept() -> None:
+    world = World()
+    world.dead_letters.away = True
+    await world.post_raw(b"not json")
+
+    async with world.running() as running:
+        await running.drain(10.0)
+        assert not running.task.done()
+
+        world.dead_letters.away = False
+        await world.clock.advance(10.0)
+        assert running.task.done()
+        assert world.letters() == [(0, "undecodable")]
+        assert world.committed() == 1
+
+
+async def test_a_stop_waits_no_longer_than_drain_seconds_for_a_letter() -> None:
+    world = World()
+    world.dead_letters.away = True
+    await world.post_raw(b"not json")
+
+    async with world.running() as running:
+        await running.drain(21.0)
+
+        assert running.task.done()
+        assert world.committed() == 0
+
+
+async def test_the_letter_of_a_lost_shard_is_left_to_its_next_owner() -> None:
+    world = World()
+    world.dead_letters.away = True
+    await world.post_raw(b"not json")
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+        world.broker.lose(running.log)
+        await world.clock.advance(1.0)
+        world.dead_letters.away = False
+        await world.clock.advance(60.0)
+
+        assert world.letters() == [(0, "undecodable")]
+        assert world.committed() == 1
+
+
+@pytest.mark.parametrize("away", ["stop", "revoke"])
+async def test_a_channel_that_loses_a_cancel_holds_up_nothing(away: str) -> None:
+    world = World(channel=Stubborn(), options=EngineOptions(concurrency=2, drain_seconds=5.0))
+    world.channel.hold = asyncio.Event()
+    await world.post(*ids("m", 4))
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+        if away == "stop":
+            running.stop.set()
+        else:
+            world.broker.group("email").rebalance()
+        await world.clock.advance(6.0)
+        world.channel.hold.set()
+        await world.clock.advance(6.0)
+
+        assert running.task.done() == (away == "stop")
+        assert world.committed() == (2 if away == "stop" else 4)
+
+
+async def test_a_bug_in_reading_a_record_costs_that_record_only() -> None:
+    class BuggyChannel(ScriptedChannel):
+        def fault(self, message: Message) -> str | None:
+            return super().fault(message) if message.request_id != "bug" else str(1 // 0)
+
+    world = World(channel=BuggyChannel())
+    await world.post("bug", "fine")
+
+    async with world.running():
+        await world.clock.advance(2.0)
+
+    assert world.channel.sent == ["fine"]
+    assert world.letters() == [(0, "undecodable")]
+    assert world.committed() == 2
+
+
+def test_a_process_that_waits_for_its_log_before_it_may_run_is_not_stalled() -> None:
+    world = World()
+    engine = world.engine(None)  # type: ignore[arg-type]  # it is asked for nothing
+    world.clock.time += 3600.0
+
+    assert not engine.stalled()
+
+
+async def test_what_retention_took_is_told_once() -> None:
+    world = World()
+    await world.post(*ids("m", 10))
+    world.broker.positions["email", SHARD] = Position(3)
+    world.broker.forget(SHARD, before=10)
+
+    async with world.running() as running:
+        await world.clock.advance(2.0)
+        assert running.engine.counts.overtaken[TOPIC] == 7
+        await running.drain()
+    async with world.running() as running:
+        await world.clock.advance(2.0)
+        assert running.engine.counts.overtaken[TOPIC] == 0
+    assert world.committed() == 10
+
+
+def test_a_breaker_that_stays_open_remembers_no_more_keys() -> None:
+    class Key:
+        pass
+
+    breaker = CircuitBreaker(4, jitter)
+    breaker.note(ChannelDown("535", certain=True), "first", 0.0, probe=False)
+    key = Key()
+    breaker.note(DOWN, key, 1.0, probe=True)
+    forgotten = weakref.ref(key)
+    del key
+    gc.collect()
+
+    assert forgotten() is None
+
+
+def test_more_shards_than_records_allowed_still_take_one_each() -> None:
+    shards = Shards(HoldingLimits(records=2))
+    states = [shards.add(Shard(TOPIC, partition)) for partition in range(5)]
+    for state in states:
+        state.begin(0, 0)
+        shards.fill(state)
+
+    assert len(shards.wanted()) == 5
+
+
+async def test_a_clock_behind_the_logs_makes_no_negative_age() -> None:
+    world = World()
+    await world.post("one")
+    world.clock.time -= 100.0
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+
+        assert running.engine.counts.ages[TOPIC].total == 0.0
