@@ -78,3 +78,8 @@ test-all: .venv/installed-dev
 	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
 	@echo "Coverage of all by all tests, child processes measured, in per cent (at least 90):"
 	$(COVERAGE) report --format=total --fail-under=90
+
+ARGS ?=
+.PHONY: bench
+bench: .venv/installed-dev ## measure Herald beside its floors; ARGS="produce batch consume" chooses
+	@$(BIN)/python -m benchmarks $(ARGS)
