@@ -68,6 +68,7 @@ class World:
     options: EngineOptions = field(default_factory=lambda: EngineOptions(concurrency=8))
     channel: ScriptedChannel = field(default_factory=ScriptedChannel)
     engine_type: type[DeliveryEngine] = DeliveryEngine
+    log_type: type[MemoryLog] = MemoryLog
 
     def __post_init__(self) -> None:
         plan = TopicPlan(name=TOPIC, partitions=self.partitions, replication_factor=1, retention_ms=WEEK_MS)
@@ -107,7 +108,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Running"]:
         """A consumer process; leaving kills it without a drain if it still runs."""
-        async with MemoryLog(self.broker, "email", [TOPIC]) as log:
+        async with self.log_type(self.broker, "email", [TOPIC]) as log:
             engine = self.engine(log)
             stop = asyncio.Event()
             task = asyncio.create_task(engine.run(stop))

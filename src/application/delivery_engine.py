@@ -15,7 +15,7 @@ from application.burial_queue import BurialQueue
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
-from application.crew import Crew
+from application.crew import Crew, is_dismissed
 from application.deadline import within
 from application.delivery import Delivery
 from application.delivery_snapshot import DeliverySnapshot
@@ -149,7 +149,7 @@ class DeliveryEngine:
 
     async def _fetch(self) -> None:
         try:
-            while True:
+            while not is_dismissed():
                 probing = self._dispatcher.probe_wanted
                 poll = self._log.next_event(*self._wanted(), self._options.poll_seconds)
                 self._poll = asyncio.ensure_future(poll)

@@ -50,8 +50,9 @@ class Positions:
             self.note_overtaken(state, begin.lost)
         if position is None:
             await self._commit_start(state, begin.offset)
-        state.begin(begin.offset, begin.offset if position is None else position.offset)
-        self._log.begin(shard, begin.offset)
+        if not state.yielding:  # else the cancel was lost, and the shard may be read from elsewhere by now
+            state.begin(begin.offset, begin.offset if position is None else position.offset)
+            self._log.begin(shard, begin.offset)
 
     def note_overtaken(self, state: ShardState, lost: int) -> None:
         self._counts.overtaken[state.shard.topic] += lost

@@ -34,10 +34,16 @@ def run_consumer(loaded: Loaded, group: str, supervised_by: int | None = None) -
         with contextlib.closing(configure_logging(settings.logging, f"consumer-{group}", loaded.secrets())):
             link = end_with_parent(supervised_by)
             container = Container(settings=settings, group=group)
+            _expect_topics(container, group)
             return asyncio.run(serve_consumer(container, group, link))
     except HeraldError as error:
         say(str(error))
         return 1
+
+
+def _expect_topics(container: Container, group: str) -> None:
+    if not container.subscribed():
+        raise HeraldError(f"no topic is for the group {group}: name it in a topic's groups")
 
 
 async def serve_consumer(container: Container, group: str, link: ParentLink) -> int:

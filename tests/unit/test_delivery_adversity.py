@@ -1,19 +1,23 @@
 """The delivery engine where several things go wrong at once, or at an awkward moment."""
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from dataclasses import dataclass, field
 
 import pytest
 
+from adapters.memory import MemoryLog
 from application.circuit_breaker import CircuitBreaker
 from application.delivery_engine import EngineOptions
 from application.shards import HoldingLimits, Shards
+from domain.errors import StorageBroken
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
-from domain.ports import Position, Shard
-from tests.engine_parts import SHARD, TOPIC, World, jitter
+from domain.ports import DeadLetter, Position, Shard
+from domain.topic import Start
+from tests.engine_parts import SHARD, TOPIC, AbsentDeadLetters, World, jitter
 from tests.fakes import ScriptedChannel
 
 DOWN = ChannelDown("connection refused")
@@ -175,6 +179,100 @@ async def test_a_channel_that_loses_a_cancel_holds_up_nothing(away: str) -> None
 
         assert running.task.done() == (away == "stop")
         assert world.committed() == (2 if away == "stop" else 4)
+
+
+class LateLog(MemoryLog):
+    """Tells positions late, and loses a cancel meanwhile."""
+
+    answers: asyncio.Event
+
+    async def committed(self, shard: Shard) -> Position | None:
+        if self.held == {SHARD} and not self.answers.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.answers.wait()
+        return await super().committed(shard)
+
+
+async def test_a_shard_that_was_taken_away_while_it_was_loaded_is_not_begun() -> None:
+    LateLog.answers = asyncio.Event()
+    world = World(log_type=LateLog)
+    world.broker.positions["email", SHARD] = Position(0)
+    await world.post("one")
+
+    async with world.running() as running:
+        loaded = running.engine.shards.get(SHARD)
+        world.broker.lose(running.log)
+        await world.clock.settle()
+        LateLog.answers.set()
+        await world.clock.advance(2.0)
+
+        assert loaded is not None
+        assert not loaded.begun
+        assert world.channel.sent == ["one"]
+
+
+async def test_a_stop_while_the_log_is_away_and_shards_are_loaded_ends_at_once() -> None:
+    world = World()
+    world.clock.time += 1.0
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+        world.broker.down = True
+        world.broker.lose(running.log)
+        await world.clock.advance(5.0)
+        await running.drain()
+
+        assert running.task.done()
+        assert running.task.exception() is None
+
+
+async def test_the_start_of_a_new_group_is_committed_as_soon_as_that_is_confirmed() -> None:
+    world = World(start=Start.END)
+    await world.post("old")
+    world.broker.loses_answers = True
+
+    async with world.running():
+        await world.clock.advance(10.0)
+        await world.post("new")
+        assert world.channel.sent == []
+
+        world.broker.loses_answers = False
+        await world.clock.advance(2.0)
+        assert world.channel.sent == ["new"]
+
+
+async def test_a_dead_letter_store_that_is_broken_ends_the_process_with_its_own_words() -> None:
+    class BrokenStore(AbsentDeadLetters):
+        async def keep(self, letter: DeadLetter) -> None:
+            raise StorageBroken("the disk is full")
+
+    world = World(options=EngineOptions(concurrency=2))
+    world.dead_letters = BrokenStore(world.broker)
+    world.channel.script.append(Refused("550"))
+    world.channel.hold = asyncio.Event()
+    await world.post("one", "two", "three")
+
+    async with world.running() as running:
+        world.channel.hold.set()
+        await world.clock.settle()
+
+        assert isinstance(running.task.exception(), StorageBroken)
+        assert world.committed() <= 0
+
+
+async def test_a_full_shard_of_unsendable_records_is_read_on_as_they_are_buried() -> None:
+    world = World(options=EngineOptions(fetch_limit=3, limits=HoldingLimits(records=3)))
+    world.dead_letters.away = True
+    for _ in range(10):
+        await world.post_raw(b"not json")
+
+    async with world.running():
+        await world.clock.advance(5.0)
+        world.dead_letters.away = False
+        await world.clock.advance(60.0)
+
+    assert len(world.letters()) == 10
+    assert world.committed() == 10
 
 
 async def test_a_bug_in_reading_a_record_costs_that_record_only() -> None:
