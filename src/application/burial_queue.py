@@ -5,7 +5,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from application.burial import Burial
-from application.crew import Crew, is_dismissed
+from application.crew import Crew
 from application.intake import Unsendable
 from domain.ports import Shard
 
@@ -24,7 +24,7 @@ class BurialQueue:
 
     def start(self, crew: Crew) -> None:
         self._crew = crew
-        self._task = crew.hire(self._work())
+        self._task = crew.hire(self._work(crew))
 
     def put(self, unsendable: Unsendable) -> None:
         self._waiting.put_nowait(unsendable)
@@ -38,15 +38,15 @@ class BurialQueue:
     async def cut_off(self, shards: AbstractSet[Shard]) -> None:
         """Ends the burial of what is of these shards. Its letter may be kept all the same."""
         if self._is_of(shards) and self._crew is not None and self._task is not None:
-            self._task.cancel()
+            self._crew.dismiss(self._task)
             await asyncio.wait({self._task})
-            self._task = self._crew.hire(self._work())
+            self._task = self._crew.hire(self._work(self._crew))
 
     def _is_of(self, shards: AbstractSet[Shard]) -> bool:
         return self._current is not None and self._current.shard.shard in shards
 
-    async def _work(self) -> None:
-        while not is_dismissed():
+    async def _work(self, crew: Crew) -> None:
+        while crew.employs_me():
             unsendable = await self._waiting.get()
             if not unsendable.shard.yielding:
                 await self._bury(unsendable)

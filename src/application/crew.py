@@ -6,16 +6,6 @@ from types import TracebackType
 from typing import Any, Self
 
 
-def is_dismissed() -> bool:
-    """Whether the running task was cancelled.
-
-    What works for ever has to ask: a library may lose a cancel that comes together with an answer, as
-    `asyncio.wait_for` of Python 3.11 does, and whoever waits for the end would wait for ever.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 class Crew:
     """An `asyncio.TaskGroup` whose tasks work for ever: leaving it ends them."""
 
@@ -29,6 +19,20 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def dismiss(self, task: asyncio.Task[None]) -> None:
+        """Ends one; it may take a moment."""
+        self._tasks.discard(task)
+        task.cancel()
+
+    def employs_me(self) -> bool:
+        """Whether the running task was not dismissed. What works for ever has to ask.
+
+        A library may lose a cancel that comes together with an answer, as `asyncio.wait_for` of Python
+        3.11 does, and whoever waits for the end would wait for ever. (`Task.cancelling` is no answer: a
+        library may also leave a cancel of its own in that count.)
+        """
+        return asyncio.current_task() in self._tasks
+
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
         return self
@@ -39,8 +43,8 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
+        for task in list(self._tasks):
+            self.dismiss(task)
         try:
             await self._group.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:

@@ -15,7 +15,7 @@ from application.burial_queue import BurialQueue
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
-from application.crew import Crew, is_dismissed
+from application.crew import Crew
 from application.deadline import within
 from application.delivery import Delivery
 from application.delivery_snapshot import DeliverySnapshot
@@ -119,7 +119,7 @@ class DeliveryEngine:
             self._burials.start(crew)
             self._dispatcher.start(crew)
             await stop.wait()
-            fetching.cancel()
+            crew.dismiss(fetching)
             await self._yield({state.shard for state in self.shards}, self._options.drain_seconds)
             self._dispatcher.stop()
 
@@ -149,7 +149,7 @@ class DeliveryEngine:
 
     async def _fetch(self) -> None:
         try:
-            while not is_dismissed():
+            while self._crew.employs_me():
                 probing = self._dispatcher.probe_wanted
                 poll = self._log.next_event(*self._wanted(), self._options.poll_seconds)
                 self._poll = asyncio.ensure_future(poll)

@@ -11,7 +11,7 @@ from application.burial import Burial
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
-from application.crew import Crew, is_dismissed
+from application.crew import Crew
 from application.deadline import Alarm
 from application.delivery import Delivery
 from application.lanes import Lanes
@@ -62,7 +62,7 @@ class Dispatcher:
     def start(self, crew: Crew) -> None:
         self._crew = crew
         for _ in range(self._workers):
-            crew.hire(self._work())
+            crew.hire(self._work(crew))
 
     def stop(self) -> None:
         self._alarm.cancel()
@@ -88,12 +88,12 @@ class Dispatcher:
     async def cut_off(self, shards: AbstractSet[Shard]) -> None:
         """Ends the sends of these shards. Cancelling a send closes its connection."""
         cut = [task for delivery, task in self._in_flight.items() if delivery.shard.shard in shards]
+        assert self._crew is not None  # noqa: S101 - `start` comes first
         for task in cut:
-            task.cancel()
+            self._crew.dismiss(task)
         await asyncio.gather(*cut, return_exceptions=True)
-        assert self._crew is not None  # noqa: S101 - nothing is in flight before `start`
         for _ in cut:
-            self._crew.hire(self._work())
+            self._crew.hire(self._work(self._crew))
 
     def wake(self) -> None:
         """Wakes as many workers as may start something now, and sets the alarm for what comes later."""
@@ -122,8 +122,8 @@ class Dispatcher:
         """How many more may be sent now."""
         return min(self._breaker.limit + self._burying, self._workers) - len(self._in_flight)
 
-    async def _work(self) -> None:
-        while not is_dismissed():
+    async def _work(self, crew: Crew) -> None:
+        while crew.employs_me():
             delivery = self._next()
             if delivery is None:
                 await self._park()
