@@ -21,15 +21,15 @@ _NOT_LET_IN = "no Kafka broker can be reached, or none lets us in; check address
 _MECHANISMS = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 _ENCRYPTED = {"SSL", "SASL_SSL"}
 _TALKATIVE = (
-    "client",
-    "cluster",
-    "conn",
-    "consumer.consumer",
-    "consumer.fetcher",
-    "consumer.group_coordinator",
-    "consumer.subscription_state",
-    "producer.producer",
-    "producer.sender",
+    "aiokafka",  # of its client
+    "aiokafka.cluster",
+    "aiokafka.conn",
+    "aiokafka.consumer.consumer",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.consumer.subscription_state",
+    "aiokafka.producer.producer",
+    "aiokafka.producer.sender",
 )
 
 # From Kafka's errors to a few words for a person. The first that fits wins: subclasses stand first.
@@ -150,7 +150,7 @@ def quieten_library() -> None:
     if library.getEffectiveLevel() < logging.INFO:
         library.setLevel(logging.INFO)
     for name in _TALKATIVE:
-        talkative = logging.getLogger(f"aiokafka.{name}")
+        talkative = logging.getLogger(name)
         if not any(isinstance(f, RepeatFilter) for f in talkative.filters):
             talkative.addFilter(RepeatFilter())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import errors
+from aiokafka import client, errors
 
 from adapters.kafka_connection import (
     KafkaConnection,
@@ -23,9 +23,10 @@ from tests.kafka.fakes import FakeBroker, FakeClient
 @pytest.fixture
 def library() -> Iterator[logging.Logger]:
     logger = logging.getLogger("aiokafka")
-    level = logger.level
+    level, filters = logger.level, logger.filters[:]
     yield logger
     logger.setLevel(level)
+    logger.filters[:] = filters
 
 
 def test_a_plain_connection_needs_only_the_servers() -> None:
@@ -110,7 +111,17 @@ def test_the_library_never_logs_at_debug(library: logging.Logger) -> None:
     quieten_library()
 
     assert library.level == logging.INFO
-    assert len(logging.getLogger("aiokafka.client").filters) == 1
+    assert len(logging.getLogger("aiokafka.conn").filters) == 1
+
+
+def test_a_broker_that_is_away_is_told_by_the_library_once_and_not_at_each_try(
+    library: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    quieten_library()
+    for _ in range(3):
+        client.log.error("A node is away: %s", "one:9092")
+
+    assert caplog.messages == ["A node is away: one:9092"]
 
 
 def test_a_stricter_level_is_left_alone(library: logging.Logger) -> None:
