@@ -39,7 +39,7 @@ class Appender:
         self._presence: Presence | None = None
         self._ends: dict[Shard, _End] = {}
         self._version: int | None = None
-        self._failed = False
+        self._is_proven = False
 
     def open(self) -> None:
         """Raises `StorageBroken` and `UnknownVersion`."""
@@ -56,18 +56,21 @@ class Appender:
                 answers = self._insert(connection, batches, now)
         except BaseException:
             self._version = None  # the offsets counted in memory are not those of the file any more
-            self._failed = True
+            self._is_proven = False
             raise
-        self._failed = False
+        self._is_proven = True
         return answers
 
     def check(self) -> None:
-        """Raises `HeraldError` when the file does not take records; after a failure it tries by writing."""
+        """Raises `HeraldError` when the file does not take records.
+
+        At first and after a failure it tries by writing: a file may be open and not let this user write.
+        """
         connection = self._usable()
-        if self._failed:
+        if not self._is_proven:
             with faults_of(self._path), self._lock, transaction(connection):
                 connection.execute(f"PRAGMA user_version = {LOG.version}")
-            self._failed = False
+            self._is_proven = True
 
     def close(self) -> None:
         if self._connection is not None:

@@ -83,6 +83,15 @@ async def test_a_file_that_cannot_be_written_is_told_until_it_can(publisher: Sql
     assert after is None
 
 
+async def test_a_file_that_nobody_may_write_is_told_before_the_first_message(
+    rig: SqliteRig, publisher: SqlitePublisher
+) -> None:
+    await publisher._thread.call(lambda: pragma(publisher, "query_only = ON"))
+    reason = await publisher.unready()
+
+    assert "cannot be written" in str(reason)
+
+
 async def test_a_deleted_file_confirms_nothing_any_more(rig: SqliteRig, publisher: SqlitePublisher) -> None:
     rig.path.unlink()
     answers = await publisher.publish([record(SHARD, "x")])
