@@ -123,8 +123,10 @@ def _refuse(error: click.ClickException) -> int:
         return error.exit_code
     message = " ".join(message.split())  # click lists the choices of a missing argument on lines of their own
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"; see '{context.command_path} --help'" if context else ""
-    return _tell(f"{message.rstrip('.')}{hint}", error.exit_code)
+    if context:
+        end = " See" if message.endswith("?") else "; see"
+        message = f"{message.rstrip('.')}{end} '{context.command_path} --help'"
+    return _tell(message, error.exit_code)
 
 
 def _tell(message: str, exit_code: int) -> int:

@@ -27,7 +27,7 @@ def topics() -> None:
 @with_settings
 @as_json
 def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
-    """Every topic with its partitions, its replication and who is subscribed."""
+    """The topics and who is subscribed."""
     from application.apply_topics import topics_answer  # noqa: PLC0415 - quick start
 
     listed = _with_catalog(invocation, loaded, lambda topics: topics.list_topics())

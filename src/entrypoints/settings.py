@@ -135,6 +135,10 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"{name} is not a setting"
         case "missing":
             return f"{name} is required"
+        case "tuple_type" if name == TOPICS:
+            return "topics must be a list of [[topics]] tables"
+        case "model_type":
+            return f"{name} must be a table with a name"
         case _:
             text = detail["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
             return f"{name} {text[0].lower()}{text[1:]}"

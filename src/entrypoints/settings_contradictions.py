@@ -1,5 +1,6 @@
 """Which settings contradict each other, though each alone is right."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
@@ -65,14 +66,16 @@ def _is_given(value: object) -> bool:
 
 
 def _topic_contradictions(topics: Sequence[TopicSettings]) -> Iterator[Contradiction]:
-    taken: dict[str, int] = {}
-    for at, topic in enumerate(topics):
+    counts = Counter(topic.name for topic in topics)
+    for name in (name for name, count in counts.items() if count > 1):
+        yield ("topics",), f"{name} is named more than once"
+    taken: dict[str, str] = {}
+    for topic in counts:
         # Kafka takes . and _ for the same in its metrics and refuses the second of such a pair.
-        names = [name.replace(".", "_") for name in (topic.name, *_own_topics(topic.name))]
-        owners = [taken.setdefault(name, at) for name in names]
-        others = {topics[owner].name for owner in owners if owner != at}
+        names = [name.replace(".", "_") for name in (topic, *_own_topics(topic))]
+        others = {taken.setdefault(name, topic) for name in names} - {topic}
         if others:
-            yield ("topics",), f"{topic.name} needs a topic that {', '.join(sorted(others))} has taken"
+            yield ("topics",), f"{topic} needs a topic that {', '.join(sorted(others))} has taken"
 
 
 def _own_topics(name: str) -> list[str]:

@@ -96,17 +96,20 @@ def _accept(source: Source, name: str, value: object, origin: str) -> None:
         source.reject(name, origin, _unknown(name))
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, topics_by: str = "") -> str:
+    """What is wrong with a name. `topics_by`: how this source gives the topics."""
     section = name.partition(".")[0]
+    if section == TOPICS:
+        return f"topics are given all at once: {topics_by} as a JSON array"
     if name in Settings.model_fields:
         return f"{name} must be a section with fields"
-    if section not in Settings.model_fields or section == TOPICS:
-        close = difflib.get_close_matches(section, Settings.model_fields, 1)
-        what = f"{name}: there is no section {section}" if section != TOPICS else f"{name} must be a list"
-    else:
+    if section in Settings.model_fields:
         close = difflib.get_close_matches(name, known_fields(), 1)
         what = f"{name} is not a setting"
-    return what + (f"; did you mean {close[0]}?" if close and section != TOPICS else "")
+    else:
+        close = difflib.get_close_matches(section, Settings.model_fields, 1)
+        what = f"{name}: there is no section {section}"
+    return what + (f"; did you mean {close[0]}?" if close else "")
 
 
 def from_assignments(assignments: Sequence[str]) -> Source:
@@ -118,7 +121,7 @@ def from_assignments(assignments: Sequence[str]) -> Source:
         if not is_assignment:
             source.reject(name, "--set", f"{name} has no value; write --set section.field=value")
         elif name not in known_fields():
-            source.reject(name, "--set", _unknown(name))
+            source.reject(name, "--set", _unknown(name, "--set topics=[…]"))
         else:
             _accept_text(source, name, text, "--set")
     return source
@@ -138,7 +141,7 @@ def from_environment(environ: Mapping[str, str], directory: Path) -> Source:
         if not variable.isupper():
             source.reject(name, origin, f"must be written {variable.upper()}")
         elif name not in known_fields():
-            source.reject(name, origin, _unknown(name))
+            source.reject(name, origin, _unknown(name, "HERALD_TOPICS"))
         elif name in source.values:
             source.reject(name, origin, f"{name} is given by {source.values[name].origin} too")
         elif is_file:

@@ -31,7 +31,7 @@ def url_of(host: str, port: int) -> str:
 def welcome_lines(settings: Settings, started: Started) -> list[Line]:
     """What the screen says, in order; empty lines part its blocks."""
     return [
-        Line("", "Herald is running."),
+        Line("", "Herald is starting." if started.late else "Herald is running."),
         Line("", ""),
         *_places(settings, started),
         Line("", ""),

@@ -200,6 +200,7 @@ def test_processes_cannot_share_a_log_in_memory(
         (("nonsense",), "No such command 'nonsense'; see 'herald --help'"),
         (("api", "--nonsense"), "No such option '--nonsense'; see 'herald api --help'"),
         (("lag",), "No such command 'lag'; see 'herald --help'"),
+        (("rnu",), "No such command 'rnu'. Did you mean 'run'? See 'herald --help'"),
         (
             ("consumer", "fax"),
             GROUP_IS_WRONG,

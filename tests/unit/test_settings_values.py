@@ -198,7 +198,6 @@ def test_a_wrong_topic_is_refused(topic: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("a", "a"),
         ("a.b", "a_b"),
         ("a", "a.email.dead-letters"),
         ("a", "a.sms.ledger"),
@@ -209,6 +208,12 @@ def test_topics_that_would_need_the_same_name_are_refused(one: str, two: str) ->
     (fault,) = mistakes(f'topics=[{{"name": "{one}"}}, {{"name": "{two}"}}]')
 
     assert fault == f"topics {two} needs a topic that {one} has taken"
+
+
+def test_a_topic_that_is_named_twice_is_told_once() -> None:
+    faults = mistakes('topics=[{"name": "a"}, {"name": "b"}, {"name": "a"}, {"name": "a"}]')
+
+    assert faults == ["topics a is named more than once"]
 
 
 SASL = ("kafka.sasl_mechanism=PLAIN", "kafka.sasl_username=u", "kafka.sasl_password=p")

@@ -79,6 +79,7 @@ def test_who_is_not_ready_is_named_with_what_it_waits_for() -> None:
 
     assert "Not ready yet: consumer-email (no broker answers)\n" in text
     assert "Not ready yet: consumer-sms\n" in text
+    assert text.startswith("Herald is starting.\n")
 
 
 def test_the_curl_names_a_configured_topic_and_an_address_for_each_of_its_groups() -> None:
