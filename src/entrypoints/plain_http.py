@@ -143,12 +143,9 @@ def _request(scope: MutableMapping[str, Any], receive: Receive) -> Request:
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    headers = [
-        ("content-type", answer.content_type),
-        ("content-length", str(len(answer.body))),
-        ("date", formatdate(usegmt=True)),
-        *answer.headers,
-    ]
+    headers = [("date", formatdate(usegmt=True)), *answer.headers]
+    if answer.status != HTTPStatus.NO_CONTENT:
+        headers += [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
     encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     await send({"type": "http.response.start", "status": int(answer.status), "headers": encoded})
     await send({"type": "http.response.body", "body": answer.body})

@@ -64,6 +64,7 @@ async def test_deleting_empties_it_and_counts_from_zero(inbox: Inbox, api: httpx
     answer = await api.get(INBOX)
 
     assert (deleted.status_code, deleted.content) == (204, b"")
+    assert not {"content-type", "content-length"} & set(deleted.headers)  # RFC 9110, 8.6
     assert emptied.json()["totals"] == {"emails": 0, "sms": 0}
     assert answer.json()["totals"] == {"emails": 1, "sms": 0}
     assert [mail["subject"] for mail in answer.json()["emails"]] == ["after"]
