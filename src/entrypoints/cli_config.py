@@ -44,7 +44,7 @@ def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> i
 @config.command(epilog=example("herald config check --config /etc/herald.toml"))
 @with_settings
 def check(_: Invocation, loaded: "Loaded") -> int:
-    """Every mistake in the settings. Looks into the files that they name too; exit code 1 where there is one."""
+    """Every mistake in the settings. The files that they name count too; exit code 1 where there is one."""
     from entrypoints.settings import SettingsError  # noqa: PLC0415 - quick start
     from entrypoints.settings_files import mistakes_in_files  # noqa: PLC0415 - quick start
 
