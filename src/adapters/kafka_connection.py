@@ -87,6 +87,8 @@ def explain(error: BaseException) -> str:
     for kinds, words in MEANINGS:
         if isinstance(error, kinds):
             return words
+    if type(error) is errors.KafkaError:  # aiokafka's own, raised when it has asked every broker in vain
+        return "no Kafka broker answers"
     return f"Kafka answered {type(error).__name__}"
 
 

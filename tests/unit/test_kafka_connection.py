@@ -99,6 +99,7 @@ def test_a_file_that_is_no_certificate_is_named_too(tmp_path: Path) -> None:
         (ConnectionRefusedError(), "no Kafka broker can be reached"),
         (ssl.SSLError("bad"), "TLS"),
         (errors.InvalidTopicError("password=1"), "Kafka answered InvalidTopicError"),
+        (errors.KafkaError("Unable to update metadata from [1]"), "no Kafka broker answers"),
     ],
 )
 def test_errors_are_told_in_a_few_words(error: BaseException, words: str) -> None:
