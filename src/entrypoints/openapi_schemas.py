@@ -34,7 +34,7 @@ def schemas(topics: Sequence[str]) -> Json:
         "Batch": _batch(),
         "Topics": _object({"topics": {"type": "array", "items": ref("Topic")}}),
         "Topic": _topic(),
-        "Health": _object({"status": {"type": "string", "enum": ["live", "ready"]}}),
+        "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
         "Problem": _problem(),
         "FieldError": _field_error(),
     }

@@ -59,11 +59,11 @@ class Pages:
 
     async def live(self) -> Answer:
         """Nothing of the API works for itself while nobody asks, so it cannot stall."""
-        return _json({"status": "live"})
+        return _json({"status": "ok"})
 
     async def ready(self) -> Answer:
         reason = await self._unready()
-        return _json({"status": "ready"}) if reason is None else _log_unavailable(reason)
+        return _json({"status": "ok"}) if reason is None else _log_unavailable(reason)
 
     async def topics(self) -> Answer:
         try:

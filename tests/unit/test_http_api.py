@@ -399,9 +399,9 @@ async def test_the_api_is_ready_while_the_log_answers(api: MemoryApi) -> None:
     unready = await api.ask("GET", "/health/ready")
     live = await api.ask("GET", "/health/live")
 
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
     assert (unready.status_code, unready.json()["detail"]) == (503, "the log does not answer")
-    assert (live.status_code, live.json()) == (200, {"status": "live"})
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
 
 
 async def test_the_metrics_count_requests_messages_and_seconds(api: MemoryApi) -> None:
