@@ -64,7 +64,7 @@ test: lint test-unit test-all ## lint, types, imports, and all tests with their 
 .PHONY: test-unit
 test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest tests/unit -n 2 --cov --cov-report= -q
+	$(BIN)/pytest tests/unit --cov --cov-report= -q
 	@cp .coverage .coverage-unit
 	$(COVERAGE) report --include='src/domain/*,src/application/*' --fail-under=95
 	@echo "Coverage of all by unit tests alone, in per cent (at least 85):"
@@ -74,7 +74,7 @@ test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 .PHONY: test-all
 test-all: .venv/installed-dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest tests --ignore=tests/unit -n 2 --dist loadfile --cov --cov-report= -q
+	$(BIN)/pytest tests --ignore=tests/unit --dist loadfile --cov --cov-report= -q
 	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
 	@echo "Coverage of all by all tests, child processes measured, in per cent (at least 90):"
 	$(COVERAGE) report --format=total --fail-under=90

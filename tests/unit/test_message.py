@@ -127,14 +127,16 @@ CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 @pytest.mark.parametrize(
     "name", ["topic_name", "transaction_id", "customer_id", "key", "email", "request_id"]
 )
-@pytest.mark.parametrize("code", CONTROLS)
-def test_no_field_takes_a_control_character(name: str, code: int) -> None:
-    assert pointers_of(**{name: f"a{chr(code)}b@example.com"}) == [f"#/{name}"]
+def test_no_field_takes_a_control_character(name: str) -> None:
+    found = {code: pointers_of(**{name: f"a{chr(code)}b@example.com"}) for code in CONTROLS}
+
+    assert found == {code: [f"#/{name}"] for code in CONTROLS}
 
 
-@pytest.mark.parametrize("code", [code for code in CONTROLS if chr(code) not in "\n\t"])
-def test_a_body_takes_no_control_character_but_newline_and_tab(code: int) -> None:
-    assert pointers_of(message_body=f"a{chr(code)}b") == ["#/message_body"]
+def test_a_body_takes_no_control_character_but_newline_and_tab() -> None:
+    taken = [chr(code) for code in CONTROLS if not pointers_of(message_body=f"a{chr(code)}b")]
+
+    assert taken == ["\t", "\n"]
 
 
 def test_a_body_takes_newline_and_tab() -> None:

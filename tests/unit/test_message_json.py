@@ -140,15 +140,15 @@ def test_of_a_field_given_twice_the_last_counts() -> None:
 
 
 @pytest.mark.parametrize("name", ["topic_name", "transaction_id", "customer_id", "key", "message_body"])
-@pytest.mark.parametrize("code", [0x00, 0x08, 0x0B, 0x0D, 0x1F, 0x7F, 0x80, 0x85, 0x9F])
 @pytest.mark.parametrize("escaped", [True, False])
-def test_a_control_character_is_found_however_it_is_written(name: str, code: int, escaped: bool) -> None:  # noqa: FBT001 - a parameter
-    body = json.dumps({**RIGHT, name: f"a{chr(code)}"}, ensure_ascii=escaped).encode()
+def test_a_control_character_is_found_however_it_is_written(name: str, escaped: bool) -> None:  # noqa: FBT001 - a parameter
+    codes = (0x00, 0x08, 0x0B, 0x0D, 0x1F, 0x7F, 0x80, 0x85, 0x9F)
+    bodies = [json.dumps({**RIGHT, name: f"a{chr(code)}"}, ensure_ascii=escaped) for code in codes]
 
-    refused = decode(body)
+    refused = [decode(body.encode()) for body in bodies]
 
-    assert isinstance(refused, WrongFields)
-    assert [error.pointer for error in refused.errors] == [f"#/{name}"]
+    wrong = [fault.errors for fault in refused if isinstance(fault, WrongFields)]
+    assert [[error.pointer for error in errors] for errors in wrong] == [[f"#/{name}"]] * len(codes)
 
 
 TEXT = st.text(max_size=8) | st.sampled_from(["", "a\n", "\x00", "\x7f", "\x85", "é", "\u2028", "x" * 257])
