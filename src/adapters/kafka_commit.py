@@ -17,7 +17,7 @@ METADATA_CHARACTERS = 4096  # the broker's offset.metadata.max.bytes; it counts 
 _PASSING = (errors.RebalanceInProgressError,)
 
 
-class Evicted(Exception):  # noqa: N818 - a fact, not a failure
+class Evicted(Exception):
     """The group does not know this member any more; nothing was committed."""
 
 

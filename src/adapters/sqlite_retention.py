@@ -11,11 +11,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
-from adapters.sqlite_file import WriteLock, faults_of, open_file, open_to_read, transaction
+from adapters.sqlite_file import faults_of, open_to_read, transaction
 from adapters.sqlite_group import SqliteGroupFile
-from adapters.sqlite_schema import GROUP, LOG, group_path, row_id
-from adapters.sqlite_thread import SqliteThread
-from domain.errors import HeraldError, LogUnavailable
+from adapters.sqlite_log_file import SqliteLogFile
+from adapters.sqlite_schema import GROUP, group_path, row_id
+from domain.errors import HeraldError
 from domain.ports import Clock, Shard
 from domain.topic import Topic
 
@@ -35,12 +35,9 @@ class SqliteRetention:
     """
 
     def __init__(self, path: Path, topics: Sequence[Topic], clock: Clock) -> None:
-        self._path = path
         self._topics = tuple(topics)
         self._clock = clock
-        self._lock = WriteLock(path)
-        self._thread = SqliteThread("retention")
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteLogFile(path, "retention")
 
     async def run(self) -> None:
         """Prunes about once a minute, for ever."""
@@ -48,7 +45,7 @@ class SqliteRetention:
 
     async def prune_once(self) -> int:
         """How many messages were deleted. Raises `HeraldError`."""
-        finished = await self._thread.call(self._finished)
+        finished = await self._file.thread.call(self._finished)
         deleted = 0
         for topic in self._topics:
             cutoff = self._clock.now() - topic.retention_hours * _HOUR
@@ -60,7 +57,7 @@ class SqliteRetention:
     async def _prune(self, shard: Shard, below: int, cutoff: float) -> int:
         deleted = 0
         while below:
-            gone = await self._thread.call(lambda: self._delete_slice(shard, below, cutoff))
+            gone = await self._file.thread.call(lambda: self._delete_slice(shard, below, cutoff))
             deleted += gone
             if gone < _SLICE_ROWS:
                 break
@@ -71,8 +68,10 @@ class SqliteRetention:
         """Of each shard the offset below which all its groups have finished everything."""
         names = sorted({group for topic in self._topics for group in topic.groups})
         positions = {group: self._positions(group) for group in names}
-        with faults_of(self._path):
-            rows = self._usable().execute("SELECT topic, partition, next_offset FROM shards").fetchall()
+        with faults_of(self._file.path):
+            rows = (
+                self._file.connection().execute("SELECT topic, partition, next_offset FROM shards").fetchall()
+            )
         ends = {Shard(topic, partition): end for topic, partition, end in rows}
         groups = {topic.name: topic.groups for topic in self._topics}
         return {
@@ -82,7 +81,7 @@ class SqliteRetention:
         }
 
     def _positions(self, group: str) -> Mapping[Shard, int]:
-        path = group_path(self._path, group)
+        path = group_path(self._file.path, group)
         connection = open_to_read(path, GROUP)
         if connection is None:
             return {}
@@ -91,8 +90,8 @@ class SqliteRetention:
         return {Shard(topic, partition): offset for topic, partition, offset in rows}
 
     def _delete_slice(self, shard: Shard, below: int, cutoff: float) -> int:
-        connection = self._usable()
-        with faults_of(self._path):
+        connection = self._file.connection()
+        with faults_of(self._file.path):
             number = connection.execute(
                 "SELECT id FROM shards WHERE topic = ? AND partition = ?", (shard.topic, shard.partition)
             ).fetchone()[0]
@@ -102,36 +101,17 @@ class SqliteRetention:
             ).fetchall()
             old = _old(rows, cutoff)
             if old:
-                with self._lock, transaction(connection):
+                with self._file.lock, transaction(connection):
                     connection.execute("DELETE FROM records WHERE id >= ? AND id <= ?", (old[0], old[-1]))
         return len(old)
 
-    def _usable(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise LogUnavailable(f"{self._path} is not open")
-        return self._connection
-
-    def _open(self) -> None:
-        self._connection = open_file(self._path, LOG, self._lock)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._lock.close()
-
     async def __aenter__(self) -> Self:
         """Raises `StorageBroken` and `UnknownVersion` where the log's file cannot be used."""
-        self._thread.start()
-        try:
-            await self._thread.call(self._open)
-        except BaseException:
-            await self._thread.end(self._close)
-            raise
+        await self._file.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._thread.end(self._close)
+    async def __aexit__(self, *details: object) -> None:
+        await self._file.__aexit__(*details)
 
 
 class SqliteDeadLetterRetention:

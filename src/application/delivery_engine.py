@@ -61,7 +61,7 @@ class EngineOptions:
     limits: HoldingLimits = field(default_factory=HoldingLimits)
 
 
-class EngineStalled(HeraldError):  # noqa: N818 - says what happened
+class EngineStalled(HeraldError):
     """The log answers and there is work, but nothing moves: the process must be started anew."""
 
 

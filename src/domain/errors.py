@@ -13,17 +13,17 @@ class HeraldError(Exception):
     """Its text is shown to an operator as it is: one line, what is wrong and what to do."""
 
 
-class LogUnavailable(HeraldError):  # noqa: N818 - the field's word for it
+class LogUnavailable(HeraldError):
     """The log did not answer or did not confirm; whether it took the write is not known."""
 
 
-class TopicMismatch(HeraldError):  # noqa: N818
+class TopicMismatch(HeraldError):
     """A topic exists with other numbers than configured."""
 
 
-class UnknownVersion(HeraldError):  # noqa: N818
+class UnknownVersion(HeraldError):
     """Something stored carries a version that this Herald does not know."""
 
 
-class StorageBroken(HeraldError):  # noqa: N818
+class StorageBroken(HeraldError):
     """The embedded log's file cannot be used until a person acts."""

@@ -18,11 +18,11 @@ PROBLEM_JSON = "application/problem+json"
 _log = logging.getLogger("herald.http")
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - answered with 413, never shown
+class BodyTooLarge(Exception):
     """A request's body has more bytes than the server takes."""
 
 
-class ClientGone(Exception):  # noqa: N818 - nobody is left to answer
+class ClientGone(Exception):
     """The client hung up before it sent its whole request."""
 
 

@@ -13,7 +13,7 @@ ADDRESS_VARIABLE = "HERALD_TEST_KAFKA"
 FETCH_SECONDS = 600
 
 
-class KafkaMissing(Exception):  # noqa: N818 - a reason, not a failure
+class KafkaMissing(Exception):
     """Kafka cannot be started here; its text says what is missing."""
 
 

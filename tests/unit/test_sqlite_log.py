@@ -256,7 +256,7 @@ async def test_dead_letters_and_positions_are_kept_together(rig: SqliteRig) -> N
 
 async def test_a_catalog_that_is_not_open_is_an_error(rig: SqliteRig) -> None:
     async with SqliteTopicCatalog(rig.path) as catalog:
-        await catalog._thread.call(catalog._close)
+        await catalog._file.thread.call(catalog._file._close)
         with pytest.raises(LogUnavailable):
             await catalog.find({rig.topic})
 

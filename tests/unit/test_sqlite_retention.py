@@ -223,7 +223,7 @@ async def test_it_runs_again_each_minute(rig: SqliteRig, caplog: pytest.LogCaptu
 
 async def test_retention_that_is_not_open_is_an_error(rig: SqliteRig) -> None:
     async with retention(rig) as subject:
-        await subject._thread.call(subject._close)
+        await subject._file.thread.call(subject._file._close)
         with pytest.raises(LogUnavailable):
             await subject.prune_once()
 
