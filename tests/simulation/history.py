@@ -173,9 +173,6 @@ class History:
 
     # What must hold ---------------------------------------------------------------------------
 
-    def broken_promises(self) -> bool:
-        return bool(self.lost() or self.out_of_order() or self.not_committed() or self.stuck_stops)
-
     def lost(self) -> set[str]:
         return {request_id for request_id, _, _ in self.posted} - set(self.world.channel.sent) - self.buried()
 
