@@ -15,16 +15,18 @@ $(BIN)/python:
 		echo "python3 -m venv is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 
-# pip checks every hash; the checkout itself is linked in without fetching anything.
+# pip checks every hash. The lock files are complete, so pip is told not to resolve anything: where a package is
+# wanted with an extra, it would look at the newest release, which no hash covers.
+# The checkout itself is linked in without fetching anything.
 .venv/installed: requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Herald into .venv (once) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	@echo "Installing the development tools into .venv (once) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 .PHONY: install
