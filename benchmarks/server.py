@@ -17,7 +17,7 @@ import msgspec
 from dependency_injector import providers
 
 from containers import Container
-from domain.ports import NewRecord, Receipt
+from domain.log import NewRecord, Receipt
 from entrypoints.api_keys import NoKeys
 from entrypoints.api_server import ApiServer
 from entrypoints.http_api import BATCH, ApiParts, create_app

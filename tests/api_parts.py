@@ -17,7 +17,7 @@ from adapters.message_json import RequestDecoder, encode
 from application.counts import ProduceCounts
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
-from domain.ports import NewRecord, Receipt, Record, Unconfirmed
+from domain.log import NewRecord, Receipt, Record, Unconfirmed
 from domain.topic import Topic, TopicPlan
 from entrypoints.api_keys import KeyRing, NoKeys, parse_keys
 from entrypoints.http_api import ApiParts, create_app

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from domain.ports import Headers, Receipt, Shard, Unconfirmed
+from domain.log import Headers, Receipt, Shard, Unconfirmed
 
 RECORD_OVERHEAD = 100  # bytes; what a waiting record costs beside its key and value
 MOST_RECORDS = 10_000  # of one batch

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition, errors
 
 from adapters.kafka_connection import explain
 from domain.errors import LogUnavailable
-from domain.ports import Position
+from domain.log import Position
 
 log = logging.getLogger("herald.kafka")
 

@@ -14,7 +14,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from adapters.kafka_connection import stop_in_time
-from domain.ports import Shard
+from domain.log import Shard
 
 ConsumerClass = Callable[..., Any]
 # Asked for when no shard is wanted: naming none would mean all, and not asking at all would hide the

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 from adapters.kafka_reading import Reading, Readings
 from domain.errors import LogUnavailable
-from domain.ports import Bounds, Shard
+from domain.log import Bounds, Shard
 
 # A position beyond the end is believed after so many looks: just after a change of leaders a partition
 # may show an end that is too low.

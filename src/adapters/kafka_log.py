@@ -27,7 +27,7 @@ from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_positions import KafkaPositions
 from adapters.kafka_reading import Readings
 from domain.errors import HeraldError, LogUnavailable
-from domain.ports import Bounds, LogEvent, Overtaken, Position, Shard
+from domain.log import Bounds, LogEvent, Overtaken, Position, Shard
 
 log = logging.getLogger("herald.kafka")
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
-from domain.ports import Assigned, Lost, Revoking, Shard
+from domain.log import Assigned, Lost, Revoking, Shard
 
 MembershipEvent = Assigned | Revoking | Lost
 

@@ -18,7 +18,7 @@ from adapters.kafka_consumer import (
 )
 from adapters.kafka_reading import Polled, Reading, Readings
 from domain.errors import HeraldError
-from domain.ports import Shard
+from domain.log import Shard
 
 log = logging.getLogger("herald.kafka")
 

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from adapters.kafka_admin import AdminClass
 from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
 from domain.errors import LogUnavailable
-from domain.ports import Position, Shard
+from domain.log import Position, Shard
 
 log = logging.getLogger("herald.kafka")
 

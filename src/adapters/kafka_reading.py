@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from domain.ports import Fetched, Overtaken, Record, Shard
+from domain.log import Fetched, Overtaken, Record, Shard
 
 Polled = Mapping[TopicPartition, "Reading"]
 

@@ -10,7 +10,7 @@ from aiokafka import errors
 from adapters.kafka_batches import Backlog, Call, ShardQueue, Waiting, Writable
 from adapters.kafka_connection import explain
 from adapters.kafka_producer import LiveProducer
-from domain.ports import Receipt, Shard, Unconfirmed
+from domain.log import Receipt, Shard, Unconfirmed
 
 log = logging.getLogger("herald.kafka")
 

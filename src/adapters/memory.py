@@ -7,10 +7,9 @@ from collections.abc import Set as AbstractSet
 from typing import Self
 
 from adapters.memory_broker import SILENT, MemoryBroker
-from domain.ports import (
+from domain.log import (
     Assigned,
     Bounds,
-    DeadLetter,
     Fetched,
     LogEvent,
     Lost,
@@ -23,6 +22,7 @@ from domain.ports import (
     Shard,
     Unconfirmed,
 )
+from domain.ports import DeadLetter
 from domain.topic import FoundTopic, TopicPlan
 
 __all__ = ["MemoryBroker", "MemoryDeadLetters", "MemoryLog", "MemoryPublisher", "MemoryTopicCatalog"]

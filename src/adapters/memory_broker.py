@@ -6,7 +6,8 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from domain.errors import LogUnavailable
-from domain.ports import Bounds, Clock, DeadLetter, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
+from domain.log import Bounds, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
+from domain.ports import Clock, DeadLetter
 from domain.topic import TopicPlan
 
 SILENT = "the log does not answer"

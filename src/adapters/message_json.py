@@ -13,6 +13,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from domain.log import Record
 from domain.message import (
     BODY_LIMIT,
     NO_CONTROLS,
@@ -28,7 +29,6 @@ from domain.message import (
     parse_time,
     wrong_fields,
 )
-from domain.ports import Record
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DECODE_ERRORS: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

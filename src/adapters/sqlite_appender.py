@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.sqlite_file import Presence, WriteLock, faults_of, open_file, transaction
 from adapters.sqlite_schema import LOG, pack_headers, row_id
 from domain.errors import LogUnavailable
-from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
+from domain.log import NewRecord, Receipt, Shard, Unconfirmed
 
 Answer = Receipt | Unconfirmed
 

@@ -13,7 +13,7 @@ from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_reader import LogReader, Look
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import HeraldError, LogUnavailable, StorageBroken
-from domain.ports import Assigned, Bounds, Fetched, LogEvent, Position, Shard
+from domain.log import Assigned, Bounds, Fetched, LogEvent, Position, Shard
 
 logger = logging.getLogger("herald.log")
 

@@ -12,7 +12,7 @@ from typing import Self
 from adapters.sqlite_appender import Answer, Appender
 from adapters.sqlite_thread import SqliteThread, tell
 from domain.errors import HeraldError
-from domain.ports import NewRecord, Unconfirmed
+from domain.log import NewRecord, Unconfirmed
 
 logger = logging.getLogger("herald.log")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.sqlite_file import Presence, WriteLock, faults_of, open_file
 from adapters.sqlite_schema import LOG, offset_of, row_id, unpack_headers
 from domain.errors import LogUnavailable
-from domain.ports import Bounds, Overtaken, Record, Shard
+from domain.log import Bounds, Overtaken, Record, Shard
 
 _RECORDS = "SELECT id, time, key, value, headers FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 _FIRST = "SELECT min(id) FROM records WHERE id >= ? AND id < ?"

@@ -16,7 +16,8 @@ from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_log_file import SqliteLogFile
 from adapters.sqlite_schema import GROUP, group_path, row_id
 from domain.errors import HeraldError
-from domain.ports import Clock, Shard
+from domain.log import Shard
+from domain.ports import Clock
 from domain.topic import Topic
 
 logger = logging.getLogger("herald.log")

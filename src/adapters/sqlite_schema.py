@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from adapters.sqlite_file import Schema
-from domain.ports import Headers
+from domain.log import Headers
 
 # A record's row id is its shard's number and its offset: rows lie in the order in which they are
 # read, and no index is needed beside the table.

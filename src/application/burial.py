@@ -5,7 +5,8 @@ import logging
 from application.counts import DeliveryCounts
 from application.verdict import Dead
 from domain.errors import LogUnavailable
-from domain.ports import Clock, DeadLetter, DeadLetters, Record
+from domain.log import Record
+from domain.ports import Clock, DeadLetter, DeadLetters
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0

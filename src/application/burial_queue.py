@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from application.burial import Burial
 from application.crew import Crew
 from application.intake import Unsendable
-from domain.ports import Shard
+from domain.log import Shard
 
 
 class BurialQueue:

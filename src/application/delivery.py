@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from application.shards import ShardState
+from domain.log import Record, Shard
 from domain.message import Message
-from domain.ports import Record, Shard
 
 LaneKey = tuple[Shard, bytes]
 

@@ -27,20 +27,8 @@ from application.shards import HoldingLimits, Shards, ShardState
 from application.verdict import Judge
 from application.watchdog import Watchdog
 from domain.errors import HeraldError
-from domain.ports import (
-    Assigned,
-    Clock,
-    DeadLetters,
-    Fetched,
-    LogEvent,
-    Lost,
-    MessageLog,
-    Overtaken,
-    Record,
-    RecordDecoder,
-    Revoking,
-    Shard,
-)
+from domain.log import Assigned, Fetched, LogEvent, Lost, Overtaken, Record, Revoking, Shard
+from domain.ports import Clock, DeadLetters, MessageLog, RecordDecoder
 from domain.retry import Jitter, RetryPolicy
 from domain.topic import Start
 

@@ -17,8 +17,9 @@ from application.delivery import Delivery
 from application.lanes import Lanes
 from application.shards import Shards
 from application.verdict import Back, Dead, Judge, Later, Sent
+from domain.log import Shard
 from domain.outcome import Outcome, TryAgain, Uncertain
-from domain.ports import Clock, Shard
+from domain.ports import Clock
 
 logger = logging.getLogger("herald.engine")
 

@@ -7,9 +7,10 @@ from application.channel import Channel
 from application.delivery import Delivery
 from application.shards import ShardState
 from application.verdict import Dead
+from domain.log import Record
 from domain.message import Message
 from domain.outcome import DeadLetterReason
-from domain.ports import Record, RecordDecoder
+from domain.ports import RecordDecoder
 
 logger = logging.getLogger("herald.engine")
 

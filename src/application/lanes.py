@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from application.delivery import Delivery, LaneKey
-from domain.ports import Shard
+from domain.log import Shard
 
 RETRY_SHARE = 0.3
 

@@ -8,7 +8,8 @@ from application.counts import DeliveryCounts
 from application.shards import Shards, ShardState
 from application.where_to_begin import StopShard, where_to_begin
 from domain.errors import LogUnavailable
-from domain.ports import Bounds, Clock, MessageLog, Position
+from domain.log import Bounds, Position
+from domain.ports import Clock, MessageLog
 from domain.topic import Start
 
 RETRY_SECONDS = 1.0

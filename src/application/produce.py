@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from application.counts import ProduceCounts
+from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
 from domain.message import FieldError, Message
 from domain.partitioning import choose_partition
-from domain.ports import Headers, MessagePublisher, NewRecord, Receipt, Shard, Unconfirmed
+from domain.ports import MessagePublisher
 from domain.topic import Topic
 
 # W3C Trace Context, 2.2: version ff is forbidden, and so are ids of zeros only.

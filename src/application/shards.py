@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from application.delivery_snapshot import ShardLag
 from application.offsets import OffsetTracker
-from domain.ports import Position, Shard
+from domain.log import Position, Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

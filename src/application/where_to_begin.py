@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.ports import Bounds, Position
+from domain.log import Bounds, Position
 from domain.topic import Start
 
 

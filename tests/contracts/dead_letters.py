@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import LogUnavailable
+from domain.log import Headers, Record
 from domain.outcome import DeadLetterReason
-from domain.ports import DeadLetter, Headers, Record
+from domain.ports import DeadLetter
 from tests.contracts.rig import Rig
 
 HEADERS: Headers = (("content-type", b"application/json"), ("twice", b"\x00\xff"), ("twice", b""))

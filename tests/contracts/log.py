@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from domain.ports import Assigned, Bounds, Fetched, Overtaken, Position, Revoking, Shard
+from domain.log import Assigned, Bounds, Fetched, Overtaken, Position, Revoking, Shard
 from tests.contracts.rig import Reader, Rig, both_until, eventually_ready, record
 
 GROUP = "email"

@@ -5,7 +5,7 @@ from time import time
 
 import pytest
 
-from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
+from domain.log import NewRecord, Receipt, Shard, Unconfirmed
 from tests.contracts.rig import Reader, Rig, eventually_ready, record
 
 

@@ -5,22 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from domain.ports import (
-    Assigned,
-    DeadLetter,
-    DeadLetters,
-    Fetched,
-    LogEvent,
-    Lost,
-    MessageLog,
-    MessagePublisher,
-    NewRecord,
-    Position,
-    Record,
-    Revoking,
-    Shard,
-    TopicCatalog,
-)
+from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
+from domain.ports import DeadLetter, DeadLetters, MessageLog, MessagePublisher, TopicCatalog
 from domain.topic import FoundTopic, TopicPlan
 
 PARTITIONS = 3

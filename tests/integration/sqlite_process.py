@@ -22,7 +22,7 @@ from adapters.sqlite_group import SqliteGroupFile  # noqa: E402 - the path comes
 from adapters.sqlite_log import SqliteLog  # noqa: E402
 from adapters.sqlite_publisher import SqlitePublisher  # noqa: E402
 from adapters.sqlite_topics import SqliteTopicCatalog  # noqa: E402
-from domain.ports import (  # noqa: E402
+from domain.log import (  # noqa: E402
     Assigned,
     Fetched,
     NewRecord,

@@ -12,7 +12,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaPublisher
-from domain.ports import Assigned, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
+from domain.log import Assigned, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
 from tests.contracts.rig import Reader, both_until, eventually_ready, record
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.rig import KafkaRig

@@ -11,7 +11,7 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_publisher import KafkaPublisher
 from adapters.kafka_topics import KafkaTopicCatalog
 from domain.errors import LogUnavailable
-from domain.ports import Receipt, Unconfirmed
+from domain.log import Receipt, Unconfirmed
 from tests.contracts.rig import Reader, eventually_ready, record
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.rig import KafkaRig

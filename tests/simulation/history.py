@@ -11,9 +11,9 @@ from random import Random
 
 from application.delivery_engine import DeliveryEngine, EngineOptions
 from application.shards import HoldingLimits
+from domain.log import Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
-from domain.ports import Shard
 from domain.retry import RetryPolicy
 from tests.engine_parts import TOPIC, Running, World
 from tests.fakes import FakeClock, ScriptedChannel

@@ -8,7 +8,7 @@ import pytest
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine
 from application.shards import ShardState
-from domain.ports import Position, Record, Shard
+from domain.log import Position, Record, Shard
 from tests.simulation.history import History
 
 HISTORIES = 60

@@ -9,9 +9,9 @@ from application.circuit_breaker import REFUSES_EVERYTHING
 from application.delivery_engine import EngineOptions, EngineStalled
 from application.shards import HoldingLimits
 from domain.errors import StorageBroken
+from domain.log import LogEvent, Position, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
-from domain.ports import LogEvent, Position, Shard
 from domain.retry import RetryPolicy
 from domain.topic import Start
 from tests.engine_parts import SHARD, TOPIC, World

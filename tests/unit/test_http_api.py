@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from application.counts import ProduceCounts
-from domain.ports import Shard
+from domain.log import Shard
 from entrypoints.metrics import render_produce_metrics
 from tests.api_parts import VALID, MemoryApi, shared_api
 

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition, errors
 
 from adapters.kafka_commit import Committer, Evicted
 from domain.errors import LogUnavailable
-from domain.ports import Position
+from domain.log import Position
 from tests.kafka.fakes import FakeBroker, FakeConsumer
 
 P1 = TopicPartition("transactions", 1)

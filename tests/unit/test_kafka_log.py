@@ -14,7 +14,7 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import GroupTimes, consumer_options
 from adapters.kafka_log import KafkaLog
 from domain.errors import HeraldError, LogUnavailable
-from domain.ports import Assigned, Bounds, Fetched, LogEvent, Lost, Overtaken, Position, Revoking, Shard
+from domain.log import Assigned, Bounds, Fetched, LogEvent, Lost, Overtaken, Position, Revoking, Shard
 from tests.kafka.fakes import REFUSED, FakeAdmin, FakeBroker, FakeConsumer
 from tests.unit.test_kafka_reading import kafka_record, offsets
 

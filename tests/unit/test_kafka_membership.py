@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters.kafka_membership import Membership
-from domain.ports import Assigned, Lost, Revoking, Shard
+from domain.log import Assigned, Lost, Revoking, Shard
 
 ONE, TWO = Shard("transactions", 1), Shard("transactions", 2)
 BOTH = frozenset({ONE, TWO})

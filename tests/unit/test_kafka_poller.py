@@ -9,7 +9,7 @@ from adapters.kafka_consumer import NOBODY
 from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_reading import Reading, Readings
 from domain.errors import HeraldError
-from domain.ports import Shard
+from domain.log import Shard
 from tests.kafka.fakes import FakeBroker, FakeConsumer
 from tests.unit.test_kafka_reading import kafka_record, offsets
 

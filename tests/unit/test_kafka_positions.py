@@ -7,7 +7,7 @@ from aiokafka.structs import OffsetAndMetadata
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_positions import KafkaPositions, position_of
 from domain.errors import LogUnavailable
-from domain.ports import Position, Shard
+from domain.log import Position, Shard
 from tests.kafka.fakes import REFUSED, FakeAdmin, FakeBroker
 
 SHARD = Shard("transactions", 1)

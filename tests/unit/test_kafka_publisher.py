@@ -12,7 +12,7 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_producer import LiveProducer, is_fatal
 from adapters.kafka_publisher import KafkaPublisher
 from domain.errors import HeraldError
-from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
+from domain.log import NewRecord, Receipt, Shard, Unconfirmed
 from tests.kafka.fakes import REFUSED, FakeBroker, FakeProducer
 
 ONE = Shard("transactions", 1)

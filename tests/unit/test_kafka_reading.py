@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from adapters.kafka_reading import Readings, record_of
-from domain.ports import Fetched, Overtaken, Record, Shard
+from domain.log import Fetched, Overtaken, Record, Shard
 
 ONE, TWO = Shard("transactions", 1), Shard("transactions", 2)
 P1, P2 = TopicPartition("transactions", 1), TopicPartition("transactions", 2)

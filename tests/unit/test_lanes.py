@@ -1,5 +1,5 @@
 from application.lanes import Lanes
-from domain.ports import Shard
+from domain.log import Shard
 from tests.engine_parts import SHARD, TOPIC, delivery
 
 

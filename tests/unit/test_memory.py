@@ -13,7 +13,8 @@ from adapters.memory import (
 )
 from adapters.system_clock import SystemClock
 from domain.errors import LogUnavailable
-from domain.ports import Assigned, DeadLetter, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
+from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
+from domain.ports import DeadLetter
 from tests.contracts.dead_letters import DeadLettersContract, letter
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract

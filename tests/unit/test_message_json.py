@@ -14,8 +14,8 @@ from adapters.message_json import (
     decode_record,
     encode,
 )
+from domain.log import Record, Shard
 from domain.message import BODY_LIMIT, TEXT_LIMIT, FieldError, Message
-from domain.ports import Record, Shard
 
 RIGHT = {
     "request_id": "r-1",

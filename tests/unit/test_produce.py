@@ -15,9 +15,9 @@ from application.produce import (
     UnknownTopic,
     record_headers,
 )
+from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.message import FieldError, Message
 from domain.partitioning import partition_of_key, partition_of_request
-from domain.ports import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.topic import Topic, TopicPlan
 from tests.fakes import FakeClock
 

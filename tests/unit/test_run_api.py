@@ -17,7 +17,7 @@ from dependency_injector import providers
 
 from containers import Container
 from domain.errors import HeraldError, LogUnavailable, TopicMismatch
-from domain.ports import NewRecord, Receipt, Unconfirmed
+from domain.log import NewRecord, Receipt, Unconfirmed
 from entrypoints.api_process import ApiProcess
 from entrypoints.api_server import ApiServer
 from entrypoints.child_process import ParentLink

@@ -14,8 +14,9 @@ from adapters.memory import MemoryPublisher
 from adapters.memory_senders import MemoryEmailSender
 from containers import Container
 from domain.errors import LogUnavailable, TopicMismatch
+from domain.log import NewRecord, Position, Shard
 from domain.outcome import Outcome
-from domain.ports import Mail, NewRecord, Position, Shard
+from domain.ports import Mail
 from entrypoints.child_process import ParentLink
 from entrypoints.run_consumer import run_consumer, serve_consumer
 from entrypoints.settings import Loaded

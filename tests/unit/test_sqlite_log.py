@@ -9,7 +9,7 @@ from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_topics import SqliteTopicCatalog
 from domain.errors import LogUnavailable, StorageBroken
-from domain.ports import Assigned, Position, Shard
+from domain.log import Assigned, Position, Shard
 from tests.contracts.dead_letters import letter
 from tests.contracts.rig import Reader, plan, record, until
 from tests.sqlite_rig import SqliteRig

@@ -10,7 +10,7 @@ from adapters.sqlite_file import WriteLock
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import StorageBroken
-from domain.ports import NewRecord, Receipt, Shard, Unconfirmed
+from domain.log import NewRecord, Receipt, Shard, Unconfirmed
 from tests.contracts.rig import Reader, plan, record, until
 from tests.sqlite_rig import SqliteRig
 

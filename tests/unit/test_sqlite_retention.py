@@ -12,7 +12,7 @@ from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteRetention
 from adapters.sqlite_schema import group_path
 from domain.errors import LogUnavailable, UnknownVersion
-from domain.ports import Bounds, Position, Receipt, Shard
+from domain.log import Bounds, Position, Receipt, Shard
 from domain.topic import Topic
 from tests.contracts.dead_letters import letter
 from tests.contracts.rig import Reader, record

@@ -1,5 +1,5 @@
 from application.where_to_begin import BeginAt, StopShard, where_to_begin
-from domain.ports import Bounds, Position
+from domain.log import Bounds, Position
 from domain.topic import Start
 
 
