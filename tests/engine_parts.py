@@ -11,10 +11,10 @@ from application.counts import DeliveryCounts
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine, EngineOptions
 from application.shards import ShardState
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import NewRecord, Record, Shard
 from domain.message import Message
-from domain.ports import DeadLetter
 from domain.retry import RetryPolicy
 from domain.topic import Start, TopicPlan
 from tests.fakes import FakeClock, ScriptedChannel

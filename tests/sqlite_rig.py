@@ -12,9 +12,9 @@ from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_schema import group_path, row_id, unpack_headers
 from adapters.sqlite_topics import SqliteTopicCatalog
+from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from domain.ports import DeadLetter
 from tests.contracts.rig import Rig, plan
 
 _LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at

@@ -11,9 +11,9 @@ from adapters.kafka_batches import Backlog
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_producer import LiveProducer
 from adapters.kafka_writer import KafkaWriter
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
-from domain.ports import DeadLetter
 from domain.topic import dead_letter_topic
 
 # Below a topic's usual max.message.bytes (1 MiB): the broker refuses a batch that is larger, whole.

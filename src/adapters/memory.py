@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Self
 
 from adapters.memory_broker import SILENT, MemoryBroker
+from domain.dead_letter import DeadLetter
 from domain.log import (
     Assigned,
     Bounds,
@@ -22,7 +23,6 @@ from domain.log import (
     Shard,
     Unconfirmed,
 )
-from domain.ports import DeadLetter
 from domain.topic import FoundTopic, TopicPlan
 
 __all__ = ["MemoryBroker", "MemoryDeadLetters", "MemoryLog", "MemoryPublisher", "MemoryTopicCatalog"]
@@ -131,6 +131,14 @@ class MemoryLog:
         if shard in self.held - self._revoking:
             self._next[shard] = offset
             self._broker.wake()
+
+    async def peek(self, shard: Shard, offset: int) -> Record | None:
+        self._broker.answer()
+        found = self._broker.read(shard, offset, 1) if self._broker.has(shard, offset) else []
+        return found[0] if found else None
+
+    def reached(self, shard: Shard) -> int | None:
+        return self._next.get(shard)
 
     async def commit(self, positions: Mapping[Shard, Position]) -> None:
         self._broker.answer()

@@ -3,14 +3,43 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from domain.errors import LogUnavailable
+from domain.ledger import Note, Written
 from domain.log import Bounds, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
-from domain.ports import Clock, DeadLetter
+from domain.ports import Clock
 from domain.topic import TopicPlan
 
+if TYPE_CHECKING:
+    from domain.dead_letter import DeadLetter
+
 SILENT = "the log does not answer"
+
+
+class NoteLog:
+    """A shard's ledger or its deferrals: notes at rising positions."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.notes: list[Note] = []
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.first, self.first + len(self.notes))
+
+    def append(self, note: Note) -> int:
+        self.notes.append(note)
+        return self.bounds.end - 1
+
+    def since(self, position: int) -> list[Written]:
+        start = max(position, self.first)
+        return [Written(start + i, note) for i, note in enumerate(self.notes[start - self.first :])]
+
+    def forget(self, before: int) -> None:
+        """What retention does."""
+        del self.notes[: before - self.first]
+        self.first = before
 
 
 class Member(Protocol):
@@ -44,6 +73,8 @@ class MemoryBroker:
         self.topics: dict[str, TopicPlan] = {}
         self.letters: list[DeadLetter] = []
         self.positions: dict[tuple[str, Shard], Position] = {}
+        self.ledgers: dict[tuple[str, Shard], NoteLog] = {}
+        self.deferrals: dict[tuple[str, Shard], NoteLog] = {}
         self._down = False
         self._records: dict[Shard, list[Record]] = {}
         self._firsts: dict[Shard, int] = {}
@@ -90,6 +121,17 @@ class MemoryBroker:
     def bounds(self, shard: Shard) -> Bounds:
         first = self._firsts[shard]
         return Bounds(first, first + len(self._records[shard]))
+
+    def has(self, shard: Shard, offset: int) -> bool:
+        bounds = self.bounds(shard)
+        return bounds.first <= offset < bounds.end
+
+    def make_anew(self, topic: str) -> None:
+        """What an operator does who deletes a topic and makes it again: it counts from 0."""
+        for shard in self.shards([topic]):
+            self._records[shard] = []
+            self._firsts[shard] = 0
+        self.wake()
 
     def forget(self, shard: Shard, before: int) -> None:
         """What retention does: deletes the records below an offset."""

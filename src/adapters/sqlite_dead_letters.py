@@ -4,8 +4,8 @@ from typing import Self
 
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_schema import pack_headers
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
-from domain.ports import DeadLetter
 
 _KEEP = """INSERT INTO dead_letters
     (topic, partition, log_offset, time, key, value, headers, reason, error, attempts, failed_at)

@@ -4,9 +4,10 @@ import logging
 
 from application.counts import DeliveryCounts
 from application.verdict import Dead
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Record
-from domain.ports import Clock, DeadLetter, DeadLetters
+from domain.ports import Clock, DeadLetters
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0

@@ -56,3 +56,4 @@ class DeadLetterReason(StrEnum):
     INVALID = "invalid"  # a message, but one that breaks a rule this channel depends on
     TOO_MANY_ATTEMPTS = "too-many-attempts"  # it failed for now, too often
     UNCERTAIN = "uncertain"  # its answer was lost too often
+    REQUEST_ID_REUSED = "request-id-reused"  # another message of the shard has its id, with other content

@@ -5,12 +5,14 @@ leaving ends it in bounded time. The other calls are made in between. Each port 
 suite in `tests/contracts`, run over every adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage
+from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
     Bounds,
     LogEvent,
@@ -22,23 +24,8 @@ from domain.log import (
     Unconfirmed,
 )
 from domain.message import Message
-from domain.outcome import DeadLetterReason, Outcome
+from domain.outcome import Outcome
 from domain.topic import FoundTopic, TopicPlan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """What could not be delivered: the original record, why, and after how many tries.
-
-    `failed_at`: seconds since the epoch. `error` carries no address and no number.
-    """
-
-    record: Record
-    group: str
-    reason: DeadLetterReason
-    error: str
-    attempts: int
-    failed_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +104,18 @@ class MessageLog(AbstractAsyncContextManager[Any], Protocol):
         A shard that is not ours any more is ignored.
         """
 
+    async def peek(self, shard: Shard, offset: int) -> Record | None:
+        """The record at this offset, or None where the log has none there (any more).
+
+        Nothing is handed out by it. Raises `LogUnavailable`. Bounded in time.
+        """
+
+    def reached(self, shard: Shard) -> int | None:
+        """The offset that is read next: past all that was handed out and past what holds no record.
+
+        It moves as long as the log is read at all. None for a shard that is not begun or not ours.
+        """
+
     async def commit(self, positions: Mapping[Shard, Position]) -> None:
         """On return the positions are safe and `committed` gives them, in any process.
 
@@ -131,6 +130,30 @@ class MessageLog(AbstractAsyncContextManager[Any], Protocol):
         """None when the group is joined (also without a shard, or standing by) and the log answers."""
 
 
+class DeliveryLedger(AbstractAsyncContextManager[Any], Protocol):
+    """What became of each message of a group, and what it put off. Written by the shard's owner alone."""
+
+    async def write(self, shard: Shard, notes: Sequence[Note]) -> Sequence[int]:
+        """On return all notes are as safe as the log itself; their positions, in the order given.
+
+        Positions rise within the ledger and within the deferrals, also from call to call. Raises
+        `LogUnavailable` where that is not confirmed in time: any of the notes may be there, and writing
+        them again adds a second copy, which says the same. Raises `StorageBroken`. One call at a time for
+        each shard.
+        """
+
+    async def extent(self, shard: Shard) -> Extent:
+        """How far the shard's ledger and deferrals reach. Raises `LogUnavailable`. Bounded in time."""
+
+    def recall(self, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
+        """All that was safe when this was called, from these positions on, in slices of bounded size.
+
+        First the ledger, then the deferrals, each in order of position. Of an offset's deferrals that were
+        replaced or done, earlier ones may be missing. Raises `LogUnavailable` (begin again) and
+        `UnknownVersion`.
+        """
+
+
 class DeadLetters(AbstractAsyncContextManager[Any], Protocol):
     """Keeps what could not be delivered."""
 
@@ -139,6 +162,23 @@ class DeadLetters(AbstractAsyncContextManager[Any], Protocol):
 
         Raises `LogUnavailable` when that is not confirmed in time: call again. Key, value and
         headers of the original stay as they were, byte for byte.
+        """
+
+
+class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
+    """The dead letters of all groups, for whoever looks at them and puts them back."""
+
+    async def find(self, wanted: LetterFilter, *, after: str = "", limit: int = 100) -> LetterPage:
+        """Those that match. Raises `LogUnavailable`. Changes nothing."""
+
+    async def get(self, letter_id: str) -> KeptLetter | None:
+        """One letter, or None where there is none of that id. Raises `LogUnavailable`."""
+
+    async def put_back(self, kept: KeptLetter, *, by: str) -> None:
+        """Appends the original to its topic and partition for its group alone, and notes who did so and when.
+
+        On return both are safe. Raises `LogUnavailable` where that is not confirmed: either may be there or
+        not, and calling again is right, because the group delivers it once.
         """
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Headers, Record
 from domain.outcome import DeadLetterReason
-from domain.ports import DeadLetter
 from tests.contracts.rig import Rig
 
 HEADERS: Headers = (("content-type", b"application/json"), ("twice", b"\x00\xff"), ("twice", b""))

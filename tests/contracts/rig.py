@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
+from domain.dead_letter import DeadLetter
 from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
-from domain.ports import DeadLetter, DeadLetters, MessageLog, MessagePublisher, TopicCatalog
+from domain.ports import DeadLetters, MessageLog, MessagePublisher, TopicCatalog
 from domain.topic import FoundTopic, TopicPlan
 
 PARTITIONS = 3

@@ -14,9 +14,9 @@ from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
 from adapters.kafka_topics import KafkaTopicCatalog
+from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from domain.ports import DeadLetter
 from domain.topic import dead_letter_topic
 from tests.contracts.rig import Rig, new_name, plan
 

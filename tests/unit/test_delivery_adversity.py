@@ -12,11 +12,11 @@ from adapters.memory import MemoryLog
 from application.circuit_breaker import CircuitBreaker
 from application.delivery_engine import EngineOptions
 from application.shards import HoldingLimits, Shards
+from domain.dead_letter import DeadLetter
 from domain.errors import StorageBroken
 from domain.log import Position, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
-from domain.ports import DeadLetter
 from domain.topic import Start
 from tests.engine_parts import SHARD, TOPIC, AbsentDeadLetters, World, jitter
 from tests.fakes import ScriptedChannel

@@ -5,10 +5,10 @@ from aiokafka import TopicPartition, errors
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_publisher import KafkaDeadLetters, letter_headers
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from domain.ports import DeadLetter
 from tests.kafka.fakes import FakeBroker, FakeProducer
 
 LETTER = DeadLetter(

@@ -12,9 +12,9 @@ from adapters.memory import (
     MemoryTopicCatalog,
 )
 from adapters.system_clock import SystemClock
+from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
-from domain.ports import DeadLetter
 from tests.contracts.dead_letters import DeadLettersContract, letter
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract

@@ -27,10 +27,10 @@ from application.circuit_breaker import BreakerPolicy
 from application.counts import ProduceCounts
 from application.lanes import RETRY_SHARE
 from application.shards import HoldingLimits
+from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.message import wrong_fields
 from domain.outcome import ChannelDown, DeadLetterReason, Outcome, Refused, TryAgain, Uncertain
-from domain.ports import DeadLetter
 from domain.retry import RetryPolicy
 from domain.topic import Topic
 from entrypoints.cli import herald
