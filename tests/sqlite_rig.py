@@ -15,6 +15,7 @@ from adapters.sqlite_topics import SqliteTopicCatalog
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
+from domain.ports import DeliveryLedger
 from tests.contracts.rig import Rig, plan
 
 _LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at
@@ -72,6 +73,19 @@ class SqliteRig(Rig):
             return []
         with closing(sqlite3.connect(path)) as connection:
             return [_letter(group, *row) for row in connection.execute(_LETTERS)]
+
+    def ledger(self, group: str) -> DeliveryLedger:
+        from adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415
+
+        return SqliteLedger(self.group_file(group))
+
+    def unreachable_ledger(self, group: str) -> DeliveryLedger:
+        return self.ledger(group)
+
+    async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
+        with closing(sqlite3.connect(group_path(self.path, group), isolation_level=None)) as connection:
+            place = (shard.topic, shard.partition, before)
+            connection.execute("DELETE FROM ledger WHERE topic = ? AND partition = ? AND position < ?", place)
 
     def catalog(self) -> SqliteTopicCatalog:
         return SqliteTopicCatalog(self.path)

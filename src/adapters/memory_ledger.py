@@ -30,6 +30,7 @@ class MemoryLedger:
         return Extent(ledger.bounds, deferrals.bounds)
 
     async def recall(self, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
+        self._broker.answer()
         ledger, deferrals = self._logs(shard)
         written = ledger.since(since.ledger) + deferrals.since(since.deferred)
         for start in range(0, len(written), SLICE):

@@ -279,6 +279,70 @@ class LogContract:
 
         assert reader.values(rig.shard()) == ["b", "c"]
 
+    async def test_one_record_can_be_looked_at_without_reading(self, rig: Rig) -> None:
+        await publish(rig, ["a", "b", "c"])
+        async with reading(rig) as reader:
+            seen = await reader.log.peek(rig.shard(), 1)
+            await reader.until_read(3)
+            await reader.log.peek(rig.shard(), 0)
+            await reader.nothing_more()
+
+        assert seen == reader.records[1]
+        assert reader.values(rig.shard()) == ["a", "b", "c"]
+
+    async def test_a_record_can_be_looked_at_before_anything_is_read(self, rig: Rig) -> None:
+        await publish(rig, ["a"])
+        async with rig.log(GROUP) as log, asyncio.timeout(rig.patience):
+            while not isinstance(await log.next_event(frozenset(), 1, 0.1), Assigned):
+                pass
+            seen = await log.peek(rig.shard(), 0)
+
+        assert seen is not None
+        assert (seen.offset, seen.value) == (0, b"a")
+
+    async def test_where_the_log_has_no_record_there_is_nothing_to_look_at(self, rig: Rig) -> None:
+        await publish(rig, ["a", "b", "c"])
+        await rig.forget(rig.shard(), 1)
+        async with reading(rig) as reader:
+            seen = [await reader.log.peek(rig.shard(), offset) for offset in (0, 1, 2, 3, 99)]
+            empty = await reader.log.peek(rig.shard(1), 0)
+
+        assert [one.value if one else None for one in seen] == [None, b"b", b"c", None, None]
+        assert empty is None
+
+    async def test_what_is_reached_is_the_offset_read_next(self, rig: Rig) -> None:
+        await publish(rig, ["a", "b", "c"])
+        async with reading(rig) as reader:
+            reader.log.begin(rig.shard(), 1)
+            begun = reader.log.reached(rig.shard())
+            await reader.until_read(2)
+            read = reader.log.reached(rig.shard())
+            reader.log.begin(rig.shard(), 0)
+            back = reader.log.reached(rig.shard())
+
+        assert (begun, read, back) == (1, 3, 0)
+
+    async def test_what_is_reached_is_past_what_retention_took(self, rig: Rig) -> None:
+        await publish(rig, ["a", "b", "c"])
+        await rig.forget(rig.shard(), 3)
+        async with reading(rig) as reader:
+            await reader.until(lambda: reader.log.reached(rig.shard()) == 3)
+
+        assert reader.records == []
+
+    async def test_nothing_is_reached_of_a_shard_that_is_not_begun_or_not_ours(self, rig: Rig) -> None:
+        held: set[Shard] = set()
+        async with rig.log(GROUP) as log, asyncio.timeout(rig.patience):
+            while held != rig.shards():
+                event = await log.next_event(rig.shards(), 10, 0.1)
+                held |= event.shards if isinstance(event, Assigned) else set()
+            not_begun = log.reached(rig.shard())
+            log.begin(Shard("somebody-else-s", 0), 0)
+            not_ours = log.reached(Shard("somebody-else-s", 0))
+
+        assert not_begun is None
+        assert not_ours is None
+
     async def test_it_is_ready_once_it_has_joined(self, rig: Rig) -> None:
         async with reading(rig) as reader:
             await eventually_ready(reader.log, rig.patience)
@@ -356,6 +420,15 @@ class RebalanceContract:
 
         assert first.records == []
         assert [one.shard for one in second.records] == [others]
+
+    async def test_nothing_is_reached_of_a_shard_taken_away(self, rig: Rig) -> None:
+        async with reading(rig) as first, rig.log(GROUP) as log:
+            second = Reader(log, rig.patience)
+            await both_until(first, second, lambda: bool(second.held) and bool(first.held))
+            gone, kept = min(rig.shards() - first.held), min(first.held)
+            reached = [first.log.reached(gone), first.log.reached(kept)]
+
+        assert reached == [None, 0]
 
     async def test_release_twice_is_harmless(self, rig: Rig) -> None:
         async with reading(rig) as first, rig.log(GROUP) as log:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from domain.dead_letter import DeadLetter
 from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
-from domain.ports import DeadLetters, MessageLog, MessagePublisher, TopicCatalog
+from domain.ports import DeadLetters, DeliveryLedger, MessageLog, MessagePublisher, TopicCatalog
 from domain.topic import FoundTopic, TopicPlan
 
 PARTITIONS = 3
@@ -69,6 +69,17 @@ class Rig(ABC):
     @abstractmethod
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         """The group's dead letters of `topic`, as they were kept, with 0 as the records' timestamps."""
+
+    @abstractmethod
+    def ledger(self, group: str) -> DeliveryLedger: ...
+
+    @abstractmethod
+    def unreachable_ledger(self, group: str) -> DeliveryLedger:
+        """One that can neither be written nor read; its time limit is short."""
+
+    @abstractmethod
+    async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
+        """Deletes the records of the shard's ledger below a position, as retention does."""
 
     @abstractmethod
     def catalog(self) -> TopicCatalog: ...

@@ -15,8 +15,10 @@ from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
 from adapters.kafka_topics import KafkaTopicCatalog
 from domain.dead_letter import DeadLetter
+from domain.ledger import ledger_topic
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
+from domain.ports import DeliveryLedger
 from domain.topic import dead_letter_topic
 from tests.contracts.rig import Rig, new_name, plan
 
@@ -26,6 +28,11 @@ NOBODY_LISTENS = KafkaConnection(bootstrap_servers="127.0.0.1:1")
 
 
 class KafkaRig(Rig):
+    """One topic name a test. For the ledger contract it wants, of both topics and both `GROUPS`, a
+    `ledger_topic` (cleanup delete, so that `forget_ledger` can) and a `deferred_topic` (cleanup compact, a
+    message of 1 MB and its headers fit), made with the catalog, each with its topic's partitions.
+    """
+
     replication_factor = 1
 
     def __init__(self, address: str) -> None:
@@ -55,6 +62,19 @@ class KafkaRig(Rig):
 
     def unreachable_dead_letters(self, group: str) -> KafkaDeadLetters:
         return KafkaDeadLetters(NOBODY_LISTENS, timeout_seconds=0.3)
+
+    def ledger(self, group: str) -> DeliveryLedger:
+        from adapters.kafka_ledger import KafkaLedger  # noqa: PLC0415
+
+        return KafkaLedger(self.connection, group)
+
+    def unreachable_ledger(self, group: str) -> DeliveryLedger:
+        from adapters.kafka_ledger import KafkaLedger  # noqa: PLC0415
+
+        return KafkaLedger(NOBODY_LISTENS, group, timeout_seconds=0.3)
+
+    async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
+        await self.forget(Shard(ledger_topic(shard.topic, group), shard.partition), before)
 
     def catalog(self) -> KafkaTopicCatalog:
         return KafkaTopicCatalog(self.connection)

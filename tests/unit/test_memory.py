@@ -11,11 +11,13 @@ from adapters.memory import (
     MemoryPublisher,
     MemoryTopicCatalog,
 )
+from adapters.memory_ledger import MemoryLedger
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
 from tests.contracts.dead_letters import DeadLettersContract, letter
+from tests.contracts.ledger import LedgerContract, entry, notes_of
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Reader, Rig, plan, record
@@ -52,6 +54,16 @@ class MemoryRig(Rig):
         mine = [one for one in self.broker.letters if one.group == group]
         return [replace(one, record=replace(one.record, timestamp=0.0)) for one in mine]
 
+    def ledger(self, group: str) -> MemoryLedger:
+        return MemoryLedger(self.broker, group)
+
+    def unreachable_ledger(self, group: str) -> MemoryLedger:
+        self.broker.down = True
+        return MemoryLedger(self.broker, group)
+
+    async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
+        self.broker.ledgers[group, shard].forget(before)
+
     def catalog(self) -> MemoryTopicCatalog:
         return MemoryTopicCatalog(self.broker)
 
@@ -78,6 +90,10 @@ class TestMemoryRebalance(InMemory, RebalanceContract):
 
 
 class TestMemoryDeadLetters(InMemory, DeadLettersContract):
+    pass
+
+
+class TestMemoryLedger(InMemory, LedgerContract):
     pass
 
 
@@ -170,9 +186,12 @@ async def test_lost_answers_leave_the_writes_in_the_log(broker: MemoryBroker, ri
         await log.commit({SHARD: Position(1)})
     with pytest.raises(LogUnavailable):
         await MemoryDeadLetters(broker).keep(letter(rig))
+    with pytest.raises(LogUnavailable):
+        await MemoryLedger(broker, "email").write(SHARD, [entry(0)])
 
     assert isinstance(answers[0], Unconfirmed)
     assert broker.bounds(SHARD).end == 1
+    assert await notes_of(MemoryLedger(broker, "email"), SHARD) == [entry(0)]
     assert await log.committed(SHARD) == Position(1)
     assert MemoryDeadLetters(broker).letters == [letter(rig)]
 
