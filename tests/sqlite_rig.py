@@ -8,6 +8,7 @@ from typing import Self
 
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_schema import group_path, row_id, unpack_headers
@@ -15,7 +16,6 @@ from adapters.sqlite_topics import SqliteTopicCatalog
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from domain.ports import DeliveryLedger
 from tests.contracts.rig import Rig, plan
 
 _LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at
@@ -74,13 +74,11 @@ class SqliteRig(Rig):
         with closing(sqlite3.connect(path)) as connection:
             return [_letter(group, *row) for row in connection.execute(_LETTERS)]
 
-    def ledger(self, group: str) -> DeliveryLedger:
-        from adapters.sqlite_ledger import SqliteLedger  # noqa: PLC0415
-
+    def ledger(self, group: str) -> SqliteLedger:
         return SqliteLedger(self.group_file(group))
 
-    def unreachable_ledger(self, group: str) -> DeliveryLedger:
-        return self.ledger(group)
+    def unreachable_ledger(self, group: str) -> SqliteLedger:
+        return _LedgerOfAStandby(self.group_file(group), self.group_file(group))
 
     async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
         with closing(sqlite3.connect(group_path(self.path, group), isolation_level=None)) as connection:
@@ -101,6 +99,23 @@ class SqliteRig(Rig):
 
 class _Standby(SqliteDeadLetters):
     """Dead letters of a process that stands by while another one is active."""
+
+    def __init__(self, group_file: SqliteGroupFile, active: SqliteGroupFile) -> None:
+        super().__init__(group_file)
+        self._other = active
+
+    async def __aenter__(self) -> Self:
+        await self._other.__aenter__()
+        await self._other.take_over()
+        return await super().__aenter__()
+
+    async def __aexit__(self, *details: object) -> None:
+        await super().__aexit__(*details)
+        await self._other.__aexit__(*details)
+
+
+class _LedgerOfAStandby(SqliteLedger):
+    """The ledger of a process that stands by while another one is active."""
 
     def __init__(self, group_file: SqliteGroupFile, active: SqliteGroupFile) -> None:
         super().__init__(group_file)

@@ -7,9 +7,9 @@ application id and a schema version (`PRAGMA application_id`, `PRAGMA user_versi
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from domain.errors import HeraldError, LogUnavailable, StorageBroken, UnknownVersion
@@ -40,12 +40,16 @@ _MAY_PASS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """What a kind of file holds. `application_id` tells the kinds apart."""
+    """What a kind of file holds. `application_id` tells the kinds apart.
+
+    `steps`: for each older version that is still in use, the statements that make the next one of it.
+    """
 
     kind: str
     application_id: int
     version: int
     statements: tuple[str, ...]
+    steps: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def fault(error: sqlite3.Error, path: Path) -> HeraldError:
@@ -85,7 +89,8 @@ def open_file(
 ) -> sqlite3.Connection:
     """A connection for the calling thread; makes folder, file and tables where they are missing.
 
-    `lock` is held while the tables are made. Raises `StorageBroken` and `UnknownVersion`.
+    A file of an older Herald is brought up to date. `lock` is held while tables are made. Raises
+    `StorageBroken` and `UnknownVersion`.
     """
     with faults_of_opening(path):
         _make_file(path)
@@ -100,8 +105,12 @@ def open_file(
     return connection
 
 
-def open_to_read(path: Path, schema: Schema) -> sqlite3.Connection | None:
-    """A connection that cannot write, or None if the file is not there or is still empty."""
+def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite3.Connection | None:
+    """A connection that cannot write, or None if the file is not there or is still empty.
+
+    `least`: the oldest version that has what is looked for; the schema's own where none is given. Raises
+    `StorageBroken`, `UnknownVersion`, and `LogUnavailable` for an older file.
+    """
     with faults_of_opening(path):
         if not path.exists():
             return None
@@ -110,15 +119,23 @@ def open_to_read(path: Path, schema: Schema) -> sqlite3.Connection | None:
         )
     try:
         with faults_of_opening(path):
-            made = _is_made(connection, path, schema)
+            version = _version_of(connection, path, schema)
             connection.execute("PRAGMA query_only = ON")
+        _expect(path, version, schema.version if least is None else least)
     except BaseException:
         connection.close()
         raise
-    if made:
+    if version:
         return connection
     connection.close()
     return None
+
+
+def _expect(path: Path, version: int, least: int) -> None:
+    if 0 < version < least:
+        raise LogUnavailable(
+            f"{path} is from an older Herald: start its group's consumer, which brings it up to date"
+        )
 
 
 def _make_file(path: Path) -> None:
@@ -143,34 +160,36 @@ def _sync_folder(folder: Path) -> None:
 def _prepare(
     connection: sqlite3.Connection, path: Path, schema: Schema, lock: AbstractContextManager[object]
 ) -> None:
-    if not _is_made(connection, path, schema):
+    if _version_of(connection, path, schema) < schema.version:
         with lock:
             _to_wal(connection, path)
             with transaction(connection):
-                if not _is_made(connection, path, schema):
-                    _make_tables(connection, schema)
+                _bring_up(connection, schema, _version_of(connection, path, schema))
     _to_wal(connection, path)
 
 
-def _is_made(connection: sqlite3.Connection, path: Path, schema: Schema) -> bool:
+def _version_of(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
+    """0 for a file that is still empty."""
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if (owner, version, tables) == (0, 0, 0):
-        return False
+        return 0
     if owner != schema.application_id:
         raise StorageBroken(
             f"{path} is not a {schema.kind}: move it away, or set sqlite.path to another file"
         )
-    if version != schema.version:
+    if version not in {schema.version, *schema.steps}:
         raise UnknownVersion(
             f"{path} has version {version} and this Herald knows {schema.version}: run a newer Herald"
         )
-    return True
+    return int(version)
 
 
-def _make_tables(connection: sqlite3.Connection, schema: Schema) -> None:
-    for statement in schema.statements:
+def _bring_up(connection: sqlite3.Connection, schema: Schema, version: int) -> None:
+    """From `version`, or from nothing, to the schema's own; what the file holds stays."""
+    todo = [schema.statements] if not version else [schema.steps[v] for v in range(version, schema.version)]
+    for statement in (one for statements in todo for one in statements):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {schema.application_id}")
     connection.execute(f"PRAGMA user_version = {schema.version}")

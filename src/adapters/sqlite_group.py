@@ -8,18 +8,26 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from adapters.sqlite_file import Presence, faults_of, faults_of_opening, lock_file, open_file, transaction
 from adapters.sqlite_schema import GROUP, group_path
-from adapters.sqlite_thread import SqliteThread
+from adapters.sqlite_thread import SqliteThread, tell
 from domain.errors import LogUnavailable
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    job: Callable[[sqlite3.Connection], Any]
+    answered: asyncio.Future[Any]
 
 
 class SqliteGroupFile:
@@ -35,6 +43,7 @@ class SqliteGroupFile:
         self._presences: tuple[Presence, ...] = ()
         self._lock: int | None = None
         self._users = 0
+        self._writes: deque[_Write] = deque()
 
     @property
     def is_active(self) -> bool:
@@ -48,21 +57,27 @@ class SqliteGroupFile:
         return self.is_active or await self._thread.call(self._take_over)
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs the job in one transaction; on return the disk has it. All or nothing.
+        """Runs the job in a transaction; on return the disk has it. All of it or nothing.
 
-        Raises `LogUnavailable` where it is not confirmed in time or another process is the active one,
-        `StorageBroken` where only a person can help.
+        What waits at the same moment shares one commit; where that fails, each job is run again in one of
+        its own, so that no job fails for another. Raises `LogUnavailable` where it is not confirmed in time
+        or another process is the active one, `StorageBroken` where only a person can help.
         """
-        return await self._bounded(lambda: self._transact(job))
+        write = _Write(job, asyncio.get_running_loop().create_future())
+        self._writes.append(write)
+        # A call each: the first one's writes all that wait, the others then find nothing to do.
+        self._thread.post(self._write_waiting)
+        result: T = await self._bounded(write.answered)
+        return result
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Raises as `write`."""
-        return await self._bounded(lambda: self._run(job))
+        return await self._bounded(self._thread.call(lambda: self._run(job)))
 
-    async def _bounded(self, job: Callable[[], T]) -> T:
+    async def _bounded(self, answer: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._thread.call(job)
+                return await answer
         except TimeoutError as error:
             raise LogUnavailable(f"{self.path} did not answer within {_ANSWER_SECONDS:g} s") from error
 
@@ -84,10 +99,26 @@ class SqliteGroupFile:
                 return False
         return True
 
-    def _transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._active()
-        with faults_of(self.path), transaction(connection):
-            return job(connection)
+    def _write_waiting(self) -> None:
+        """In the file's thread."""
+        taken = [self._writes.popleft() for _ in range(len(self._writes))]
+        # Who has given up gets nothing written: it was told that it is not confirmed.
+        writes = [write for write in taken if not write.answered.done()]
+        for write, answer in zip(writes, self._together(writes), strict=True):
+            tell(write.answered.get_loop(), _settle, write.answered, answer)
+
+    def _together(self, writes: Sequence[_Write]) -> Sequence[Any]:
+        """A job's answer, or its error, for each."""
+        if not writes:
+            return []
+        try:
+            connection = self._active()
+            with faults_of(self.path), transaction(connection):
+                return [write.job(connection) for write in writes]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers get it
+            if len(writes) == 1:
+                return [error]
+        return [answer for write in writes for answer in self._together([write])]
 
     def _run(self, job: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._active()
@@ -121,3 +152,12 @@ class SqliteGroupFile:
         self._users -= 1
         if self._users == 0:
             await self._thread.end(self._close)
+
+
+def _settle(answered: asyncio.Future[Any], answer: Any) -> None:
+    if answered.done():
+        return
+    if isinstance(answer, Exception):
+        answered.set_exception(answer)
+    else:
+        answered.set_result(answer)

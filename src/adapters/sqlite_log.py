@@ -3,17 +3,19 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from time import monotonic
-from typing import Self
+from typing import Self, TypeVar
 
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_reader import LogReader, Look
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import HeraldError, LogUnavailable, StorageBroken
-from domain.log import Assigned, Bounds, Fetched, LogEvent, Position, Shard
+from domain.log import Assigned, Bounds, Fetched, LogEvent, Position, Record, Shard
+
+T = TypeVar("T")
 
 logger = logging.getLogger("herald.log")
 
@@ -117,9 +119,12 @@ class SqliteLog:
                 return None if row is None else Position(*row)
 
     async def bounds(self, shards: AbstractSet[Shard]) -> Mapping[Shard, Bounds]:
+        return await self._bounded(lambda: self._reader.bounds(shards))
+
+    async def _bounded(self, job: Callable[[], T]) -> T:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._thread.call(lambda: self._reader.bounds(shards))
+                return await self._thread.call(job)
         except TimeoutError as error:
             raise LogUnavailable(f"{self._file.log_path} does not answer") from error
 
@@ -128,6 +133,12 @@ class SqliteLog:
             self._next[shard] = offset
             self._look_at = 0.0
             self._nudge.set()
+
+    async def peek(self, shard: Shard, offset: int) -> Record | None:
+        return await self._bounded(lambda: self._reader.peek(shard, offset))
+
+    def reached(self, shard: Shard) -> int | None:
+        return self._next.get(shard)
 
     async def commit(self, positions: Mapping[Shard, Position]) -> None:
         rows = [

@@ -12,6 +12,7 @@ from domain.errors import LogUnavailable
 from domain.log import Bounds, Overtaken, Record, Shard
 
 _RECORDS = "SELECT id, time, key, value, headers FROM records WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+_RECORD = "SELECT id, time, key, value, headers FROM records WHERE id = ?"
 _FIRST = "SELECT min(id) FROM records WHERE id >= ? AND id < ?"
 
 
@@ -64,6 +65,17 @@ class LogReader:
             self._look_for_commits(connection)
             return {shard: self._bounds(connection, shard) for shard in shards}
 
+    def peek(self, shard: Shard, offset: int) -> Record | None:
+        """Raises `HeraldError`."""
+        with faults_of(self._path):
+            connection = self._usable()
+            self._look_for_commits(connection)
+            number, end = self._known(shard)
+            if not 0 <= offset < end:
+                return None
+            row = connection.execute(_RECORD, (row_id(number, offset),)).fetchone()
+        return None if row is None else _record(shard, row)
+
     def _usable(self) -> sqlite3.Connection:
         if self._connection is None or self._presence is None:
             raise LogUnavailable(f"{self._path} is not open")
@@ -108,10 +120,14 @@ class LogReader:
         self._turn = (self._turn + 1) % max(len(known), 1)
         return known[self._turn :] + known[: self._turn]
 
-    def _bounds(self, connection: sqlite3.Connection, shard: Shard) -> Bounds:
+    def _known(self, shard: Shard) -> tuple[int, int]:
+        """The shard's number and end."""
         if shard not in self._shards:
             raise LogUnavailable(f"the log has no partition {shard.partition} of {shard.topic}")
-        number, end = self._shards[shard]
+        return self._shards[shard]
+
+    def _bounds(self, connection: sqlite3.Connection, shard: Shard) -> Bounds:
+        number, end = self._known(shard)
         (first,) = connection.execute(_FIRST, (row_id(number, 0), row_id(number + 1, 0))).fetchone()
         return Bounds(end if first is None else offset_of(first), end)
 

@@ -28,6 +28,11 @@ _INTERVAL_SECONDS = 60.0
 _HOUR = 3600.0
 _DAY = 86_400.0
 
+_COMMITTED = "SELECT metadata FROM positions WHERE topic = ? AND partition = ?"
+_ENTRIES = """SELECT position, at FROM ledger WHERE topic = ? AND partition = ? AND position < ?
+    ORDER BY position LIMIT ?"""
+_DELETE_ENTRIES = "DELETE FROM ledger WHERE topic = ? AND partition = ? AND position <= ?"
+
 
 class SqliteRetention:
     """Deletes the messages older than their topic's `retention_hours` that every subscribed group finished.
@@ -83,7 +88,7 @@ class SqliteRetention:
 
     def _positions(self, group: str) -> Mapping[Shard, int]:
         path = group_path(self._file.path, group)
-        connection = open_to_read(path, GROUP)
+        connection = open_to_read(path, GROUP, least=1)
         if connection is None:
             return {}
         with faults_of(path), closing(connection):
@@ -145,6 +150,70 @@ class SqliteDeadLetterRetention:
 
     async def __aexit__(self, *details: object) -> None:
         await self._file.__aexit__(*details)
+
+
+class SqliteLedgerRetention:
+    """Deletes a group's ledger records that are a day older than their topic's messages may be.
+
+    So a finished record never outlives its end. What is read back after a restart stays however old it is.
+    Only the active process does this.
+    """
+
+    def __init__(self, group_file: SqliteGroupFile, topics: Sequence[Topic], clock: Clock) -> None:
+        self._file = group_file
+        self._topics = tuple(topics)
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Prunes about once a minute, for ever."""
+        await _prune_for_ever(self.prune_once, self._clock, "ledger records")
+
+    async def prune_once(self) -> int:
+        """How many records were deleted. Raises `HeraldError`."""
+        deleted = 0
+        for topic in self._topics:
+            cutoff = self._clock.now() - topic.retention_hours * _HOUR - _DAY
+            for partition in range(topic.partitions):
+                deleted += await self._prune(Shard(topic.name, partition), cutoff)
+        return deleted
+
+    async def _prune(self, shard: Shard, cutoff: float) -> int:
+        deleted = 0
+        while self._file.is_active:
+            gone = await self._file.write(lambda connection: _delete_entries(connection, shard, cutoff))
+            deleted += gone
+            if gone < _SLICE_ROWS:
+                break
+            await self._clock.sleep(_SLICE_PAUSE_SECONDS)
+        return deleted
+
+    async def __aenter__(self) -> Self:
+        await self._file.__aenter__()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self._file.__aexit__(*details)
+
+
+def _delete_entries(connection: sqlite3.Connection, shard: Shard, cutoff: float) -> int:
+    """The committed position is looked at in the same transaction: what it needs stays."""
+    place = (shard.topic, shard.partition)
+    position = connection.execute(_COMMITTED, place).fetchone()
+    below = _read_back_from(position[0]) if position else 0
+    rows = connection.execute(_ENTRIES, (*place, below, _SLICE_ROWS)).fetchall()
+    old = _old(rows, cutoff)
+    if old:
+        connection.execute(_DELETE_ENTRIES, (*place, old[-1]))
+    return len(old)
+
+
+def _read_back_from(metadata: str) -> int:
+    """L of a commit's metadata `1 L D`: the ledger is read back from there. 0: from its beginning."""
+    match metadata.split():
+        case ["1", ledger, _] if ledger.isdecimal():
+            return int(ledger)
+        case _:
+            return 0
 
 
 def _delete_letters(connection: sqlite3.Connection, cutoff: float) -> int:

@@ -32,10 +32,36 @@ LOG = Schema(
     ),
 )
 
+# What became of the group's messages, and which of them it put off. All positions begin at 0.
+_LEDGER = (
+    # Where a shard's next notes go. It outlives the rows, as positions only rise.
+    """CREATE TABLE ledger_ends (
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, ledger INTEGER NOT NULL, deferred INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition)
+    ) WITHOUT ROWID""",
+    # `digest` is signed, as SQLite's integers are: what is above 2**63 - 1 is stored less 2**64.
+    """CREATE TABLE ledger (
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, position INTEGER NOT NULL,
+        log_offset INTEGER NOT NULL, request_id TEXT NOT NULL, digest INTEGER NOT NULL, state TEXT NOT NULL,
+        attempts INTEGER NOT NULL, uncertain INTEGER NOT NULL, reason TEXT NOT NULL,
+        provider_id TEXT NOT NULL, low INTEGER NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (topic, partition, position)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX ledger_of_request ON ledger (request_id)",
+    # One row a message that is put off; `time` is when the log took it.
+    """CREATE TABLE deferred (
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, log_offset INTEGER NOT NULL,
+        position INTEGER NOT NULL, time REAL NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB,
+        attempts INTEGER NOT NULL, uncertain INTEGER NOT NULL, due REAL NOT NULL,
+        PRIMARY KEY (topic, partition, log_offset)
+    )""",
+    "CREATE UNIQUE INDEX deferred_in_order ON deferred (topic, partition, position)",
+)
+
 GROUP = Schema(
     kind="group's file of Herald",
     application_id=0x48524C47,  # "HRLG"
-    version=1,
+    version=2,
     statements=(
         """CREATE TABLE positions (
             topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
@@ -46,7 +72,9 @@ GROUP = Schema(
             log_offset INTEGER NOT NULL, time REAL NOT NULL, key BLOB, value BLOB, headers BLOB,
             reason TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL, failed_at REAL NOT NULL
         )""",
+        *_LEDGER,
     ),
+    steps={1: _LEDGER},
 )
 
 

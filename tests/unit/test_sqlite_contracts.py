@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Rig
@@ -25,6 +26,10 @@ class TestSqliteLog(OnSqlite, LogContract):
 
 
 class TestSqliteDeadLetters(OnSqlite, DeadLettersContract):
+    pass
+
+
+class TestSqliteLedger(OnSqlite, LedgerContract):
     pass
 
 
