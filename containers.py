@@ -12,23 +12,28 @@ from dependency_injector import containers, providers
 
 from adapters.email_address import address_fault, ascii_domain
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
+from adapters.memory_ledger import MemoryLedger
 from adapters.message_json import RequestDecoder, decode_record, encode
+from adapters.process_end import end_at_once
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
-from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteRetention
+from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteLedgerRetention, SqliteRetention
 from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
 from application.counts import DeliveryCounts, ProduceCounts
-from application.delivery_engine import DeliveryEngine, EngineOptions
+from application.delivery_engine import DeliveryEngine
+from application.engine_options import EngineOptions
 from application.notify_email import NotifyByEmail
 from application.notify_sms import NotifyBySms
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from domain.ports import (
     DeadLetters,
+    DeliveryLedger,
     EmailSender,
     MessageLog,
     MessagePublisher,
@@ -37,7 +42,7 @@ from domain.ports import (
     TopicCatalog,
 )
 from domain.retry import RetryPolicy
-from domain.topic import Start
+from domain.topic import Topic
 from entrypoints.settings_model import Settings
 
 if TYPE_CHECKING:
@@ -81,6 +86,12 @@ def _kafka_log(
 
     group_id = f"{settings.kafka.group_prefix}{group}"
     return KafkaLog(connection, group, group_id, topics, settings.delivery.drain_seconds)
+
+
+def _kafka_ledger(connection: "KafkaConnection", group: str) -> DeliveryLedger:
+    from adapters.kafka_ledger import KafkaLedger
+
+    return KafkaLedger(connection, group)
 
 
 def _kafka_dead_letters(connection: "KafkaConnection") -> DeadLetters:
@@ -164,17 +175,18 @@ def _retry_policy(settings: Settings) -> RetryPolicy:
 
 def _engine_options(settings: Settings) -> EngineOptions:
     return EngineOptions(
-        concurrency=settings.delivery.concurrency, drain_seconds=settings.delivery.drain_seconds
+        concurrency=settings.delivery.concurrency,
+        drain_seconds=settings.delivery.drain_seconds,
+        dedupe_messages=settings.delivery.dedupe_messages,
     )
 
 
-def _starts(settings: Settings) -> dict[str, Start]:
-    return {topic.name: Start(topic.start) for topic in settings.topics}
+def _topics_by_name(settings: Settings) -> dict[str, Topic]:
+    return {topic.name: topic for topic in settings.configured_topics()}
 
 
 def _produce(publisher: MessagePublisher, settings: Settings, counts: ProduceCounts) -> ProduceMessage:
-    topics = {topic.name: topic for topic in settings.configured_topics()}
-    return ProduceMessage(publisher, topics, encode, counts)
+    return ProduceMessage(publisher, _topics_by_name(settings), encode, counts)
 
 
 class Container(containers.DeclarativeContainer):
@@ -208,6 +220,12 @@ class Container(containers.DeclarativeContainer):
         kafka=providers.Singleton(_kafka_log, kafka_connection, settings, group, subscribed),
         memory=providers.Singleton(MemoryLog, memory_broker, group, subscribed),
     )
+    ledger = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteLedger, sqlite_group_file),
+        kafka=providers.Singleton(_kafka_ledger, kafka_connection, group),
+        memory=providers.Singleton(MemoryLedger, memory_broker, group),
+    )
     dead_letters = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteDeadLetters, sqlite_group_file),
@@ -224,6 +242,12 @@ class Container(containers.DeclarativeContainer):
     retention = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteRetention, sqlite_path, topics, clock),
+        kafka=providers.Object(None),
+        memory=providers.Object(None),
+    )
+    ledger_retention = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteLedgerRetention, sqlite_group_file, topics, clock),
         kafka=providers.Object(None),
         memory=providers.Object(None),
     )
@@ -253,13 +277,15 @@ class Container(containers.DeclarativeContainer):
     engine = providers.Singleton(
         DeliveryEngine,
         log=message_log,
+        ledger=ledger,
         channel=channel,
         decode=providers.Object(decode_record),
         dead_letters=dead_letters,
         clock=clock,
         policy=providers.Singleton(_retry_policy, settings),
         jitter=jitter,
-        starts=providers.Singleton(_starts, settings),
+        topics=providers.Singleton(_topics_by_name, settings),
         options=providers.Singleton(_engine_options, settings),
         counts=delivery_counts,
+        end_at_once=providers.Object(end_at_once),
     )

@@ -5,18 +5,22 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher
+from adapters.memory_ledger import MemoryLedger
 from application.counts import DeliveryCounts
 from application.delivery import Delivery
-from application.delivery_engine import DeliveryEngine, EngineOptions
+from application.delivery_engine import DeliveryEngine
+from application.engine_options import EngineOptions
+from application.shard_ledger import ShardLedger
 from application.shards import ShardState
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import NewRecord, Record, Shard
 from domain.message import Message
 from domain.retry import RetryPolicy
-from domain.topic import Start, TopicPlan
+from domain.topic import Start, Topic, TopicPlan
 from tests.fakes import FakeClock, ScriptedChannel
 
 TOPIC = "transactions"
@@ -32,7 +36,9 @@ def delivery(offset: int, key: str | None = None, shard: Shard = SHARD) -> Deliv
     taken = record(offset, key, shard)
     message = Message(request_id=f"id-{offset}", topic_name=shard.topic, email="a@example.test", key=key)
     lane = (shard, taken.key) if taken.key is not None else None
-    return Delivery(record=taken, message=message, shard=ShardState(shard), lane=lane, size=1)
+    return Delivery(
+        record=taken, message=message, shard=ShardState(shard, ShardLedger(100)), lane=lane, size=1
+    )
 
 
 def decode(record: Record) -> Message | str:
@@ -58,6 +64,14 @@ class AbsentDeadLetters(MemoryDeadLetters):
         await super().keep(letter)
 
 
+class Frozen(Exception):
+    """The process ended at once."""
+
+
+def end_at_once(reason: str) -> NoReturn:
+    raise Frozen(reason)
+
+
 @dataclass
 class World:
     """One log, and as many consumer processes as a test starts."""
@@ -70,11 +84,22 @@ class World:
     channel: ScriptedChannel = field(default_factory=ScriptedChannel)
     engine_type: type[DeliveryEngine] = DeliveryEngine
     log_type: type[MemoryLog] = MemoryLog
+    ledger_type: type[MemoryLedger] = MemoryLedger
+    expires_after_seconds: int = 0
 
     def __post_init__(self) -> None:
         plan = TopicPlan(name=TOPIC, partitions=self.partitions, replication_factor=1, retention_ms=WEEK_MS)
         self.broker = MemoryBroker(self.clock, [plan])
         self.dead_letters = AbsentDeadLetters(self.broker)
+
+    @property
+    def topic(self) -> Topic:
+        return Topic(
+            name=TOPIC,
+            partitions=self.partitions,
+            start=self.start,
+            expires_after_seconds=self.expires_after_seconds,
+        )
 
     async def post(self, *ids: str, key: str | None = None, partition: int = 0, **fields: str) -> None:
         """Appends a message for each id."""
@@ -95,15 +120,17 @@ class World:
     def engine(self, log: MemoryLog) -> DeliveryEngine:
         return self.engine_type(
             log=log,
+            ledger=self.ledger_type(self.broker, "email"),
             channel=self.channel,
             decode=decode,
             dead_letters=self.dead_letters,
             clock=self.clock,
             policy=self.policy,
             jitter=jitter,
-            starts={TOPIC: self.start},
+            topics={TOPIC: self.topic},
             options=self.options,
             counts=DeliveryCounts(),
+            end_at_once=end_at_once,
         )
 
     @asynccontextmanager

@@ -12,8 +12,12 @@ class Crew:
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_leaving = False
 
     def hire(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        if self._is_leaving:
+            work.close()
+            raise asyncio.CancelledError  # whoever hires is about to end too
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -43,6 +47,7 @@ class Crew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_leaving = True
         for task in list(self._tasks):
             self.dismiss(task)
         try:

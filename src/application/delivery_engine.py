@@ -1,15 +1,16 @@
 """Reads a group's log and keeps its books; the dispatcher beside it sends. The rules are asked of neighbours.
 
 One message, in order: `_fetch` → `_take_in` → `Intake.take` → `Dispatcher.put` → `Lanes.take` →
-`Channel.deliver` → `Judge.judge` → `Dispatcher._settle` → `ShardState.finish` → `Positions.commit`.
+`Channel.deliver` → `Judge.judge` → `Settlement.carry_out` → `Recorder.put` → `ShardState.finish` →
+`Positions.commit`.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 
+from application.bookkeeper import Bookkeeper
 from application.burial import Burial
 from application.burial_queue import BurialQueue
 from application.channel import Channel
@@ -20,90 +21,93 @@ from application.deadline import within
 from application.delivery import Delivery
 from application.delivery_snapshot import DeliverySnapshot
 from application.dispatcher import Dispatcher, Parts
-from application.intake import Intake, Unsendable
+from application.engine_options import EngineOptions
+from application.intake import Intake, Taken, Unsendable
 from application.lanes import Lanes
+from application.monitor import Monitor
 from application.positions import Positions
-from application.shards import HoldingLimits, Shards, ShardState
+from application.settlement import Settlement
+from application.shard_loader import ShardLoader
+from application.shards import Shards, ShardState
+from application.tick import Tick
 from application.verdict import Judge
 from application.watchdog import Watchdog
-from domain.errors import HeraldError
 from domain.log import Assigned, Fetched, LogEvent, Lost, Overtaken, Record, Revoking, Shard
-from domain.ports import Clock, DeadLetters, MessageLog, RecordDecoder
+from domain.ports import Clock, DeadLetters, DeliveryLedger, MessageLog, RecordDecoder
 from domain.retry import Jitter, RetryPolicy
-from domain.topic import Start
+from domain.topic import Topic
 
 logger = logging.getLogger("herald.engine")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """Numbers of one engine; times in seconds."""
-
-    concurrency: int = 64
-    drain_seconds: float = 20.0
-    commit_seconds: float = 1.0
-    poll_seconds: float = 1.0
-    measure_seconds: float = 5.0
-    stalled_seconds: float = 60.0
-    fetch_limit: int = 500
-    limits: HoldingLimits = field(default_factory=HoldingLimits)
-
-
-class EngineStalled(HeraldError):
-    """The log answers and there is work, but nothing moves: the process must be started anew."""
-
-
 class DeliveryEngine:
-    """Delivers a group's messages until it is stopped. Runs once."""
+    """Delivers a group's messages until it is stopped. Runs once.
+
+    `end_at_once` ends the process, for one that stood still for so long that nothing is its own any more.
+    """
 
     def __init__(
         self,
         *,
         log: MessageLog,
+        ledger: DeliveryLedger,
         channel: Channel,
         decode: RecordDecoder,
         dead_letters: DeadLetters,
         clock: Clock,
         policy: RetryPolicy,
         jitter: Jitter,
-        starts: Mapping[str, Start],
+        topics: Mapping[str, Topic],
         options: EngineOptions,
         counts: DeliveryCounts,
+        end_at_once: Callable[[str], None],
     ) -> None:
         self.counts = counts
         self.breaker = CircuitBreaker(options.concurrency, jitter)
-        self.shards = Shards(options.limits)
+        self.shards = Shards(options.limits, options.dedupe_messages)
         self._group = channel.group
         self._log = log
         self._clock = clock
         self._options = options
-        self._intake = Intake(decode, channel)
+        self._crew = Crew()
+        self._tick = Tick(clock, options.tick_seconds, options.frozen_seconds, end_at_once)
+        lanes = Lanes(options.concurrency)
+        self._books = Bookkeeper(ledger, clock, self.shards, lanes, self._tick, self._wake, self._poll_again)
+        self._settlement = Settlement(lanes, self._books, counts, clock)
+        self._intake = Intake(decode, channel, clock, policy, topics)
         burial = Burial(dead_letters, clock, self._group, counts)
         self._burials = BurialQueue(burial, self._note_buried)
-        self._positions = Positions(log, clock, self.shards, starts, counts)
-        parts = Parts(
-            channel=channel,
-            clock=clock,
-            lanes=Lanes(options.concurrency),
-            breaker=self.breaker,
-            judge=Judge(self.breaker, policy, jitter),
-            shards=self.shards,
-            burial=burial,
-            counts=counts,
+        self._dispatcher = Dispatcher(
+            Parts(
+                channel=channel,
+                clock=clock,
+                lanes=lanes,
+                breaker=self.breaker,
+                judge=Judge(self.breaker, policy, jitter),
+                burial=burial,
+                books=self._books,
+                settlement=self._settlement,
+                tick=self._tick,
+            ),
+            options.concurrency,
+            self._poll_again,
         )
-        self._dispatcher = Dispatcher(parts, options.concurrency, self._poll_again)
-        self._watchdog = Watchdog(options.stalled_seconds)
+        self._positions = Positions(log, clock, self.shards, counts, self._tick)
+        self._loader = ShardLoader(log, ledger, clock, self.shards, self._positions, topics)
+        watchdog = Watchdog(options.stalled_seconds)
+        self._monitor = Monitor(log, clock, self.shards, self._positions, self._dispatcher, topics, watchdog)
         self._loading: dict[Shard, asyncio.Task[None]] = {}
         self._poll: asyncio.Future[LogEvent | None] | None = None
-        self._moved = 0
-        self._crew = Crew()
+        self._taken = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Delivers until `stop`, then drains. Raises `StorageBroken`, `EngineStalled` and bugs."""
         async with self._crew as crew:
+            crew.hire(self._tick.run())
             fetching = crew.hire(self._fetch())
             crew.hire(self._commit_regularly())
             crew.hire(self._measure_regularly())
+            self._books.recorder.start(crew)
             self._burials.start(crew)
             self._dispatcher.start(crew)
             await stop.wait()
@@ -117,21 +121,14 @@ class DeliveryEngine:
 
     def snapshot(self) -> DeliverySnapshot:
         """How it stands now; the log's ends are a few seconds old."""
-        return DeliverySnapshot(
-            group=self._group,
-            in_flight=self.in_flight,
-            channel_up=not self.breaker.is_open,
-            lags=self.shards.lags(),
-            oldest_unfinished=self.shards.oldest_unfinished(self._clock.now()),
-        )
+        return self._monitor.snapshot(self._group, channel_up=not self.breaker.is_open)
 
     def trouble(self) -> str | None:
         """Why a shard is not read though it is ours, if that is so: a person has to look."""
-        troubles = (f"{s.shard.topic}-{s.shard.partition}: {s.trouble}" for s in self.shards if s.trouble)
-        return next(troubles, None)
+        return self.shards.trouble()
 
     def stalled(self) -> bool:
-        return self._watchdog.stalled(self._clock.monotonic())
+        return self._monitor.stalled()
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -182,29 +179,36 @@ class DeliveryEngine:
         for record in records:
             state = self.shards.get(record.shard)
             if state is not None and not state.yielding:
-                self._take_in_one(record, state)
+                self._release(state, record.offset)
+                self._accept(self._intake.take(record, state), state, record.offset)
                 taking.add(state)
         for state in taking:
             self.shards.fill(state)
-        self._moved += 1
-        self._dispatcher.wake()
+        self._taken += 1
+        self._wake()
 
-    def _take_in_one(self, record: Record, state: ShardState) -> None:
-        taken = self._intake.take(record, state)
+    def _accept(self, taken: Taken, state: ShardState, offset: int) -> None:
         if isinstance(taken, Delivery):
             self._dispatcher.put(taken)
+            self._books.follow(taken)
         elif isinstance(taken, Unsendable):
             self._burials.put(taken)
         else:
-            self.counts.deliveries[record.shard.topic, "skipped"] += 1
+            self.counts.deliveries[state.shard.topic, taken] += 1
+            if offset in state.ledger.deferred:
+                self._books.drop_deferral(state, offset)
+
+    def _release(self, state: ShardState, offset: int) -> None:
+        """What was put off and waits for the reader starts once that has passed its place in the log."""
+        for deferral in self._intake.passed(state, offset):
+            self._accept(self._intake.revive(deferral, state), state, deferral.record.offset)
 
     def _note_buried(self, unsendable: Unsendable) -> None:
-        state = unsendable.shard
-        self.counts.deliveries[state.shard.topic, "dead"] += 1
-        state.finish(unsendable.record.offset, unsendable.size)
-        self._moved += 1
-        if self.shards.drained(state):
-            self._poll_again()
+        self.counts.deliveries[unsendable.shard.shard.topic, "dead"] += 1
+        self._books.end_unsendable(unsendable)
+
+    def _wake(self) -> None:
+        self._dispatcher.wake()
 
     # Shards coming and going ------------------------------------------------------------------
 
@@ -214,23 +218,43 @@ class DeliveryEngine:
             self._loading[shard] = self._crew.hire(self._load(self.shards.add(shard)))
 
     async def _load(self, state: ShardState) -> None:
-        await self._positions.load(state)
+        begin = await self._loader.load(state)
         self._loading.pop(state.shard, None)
-        self._poll_again()
+        if begin is not None and not state.yielding:  # else the cancel was lost: it may be another's by now
+            state.begin(begin.offset, begin.committed)
+            self._revive(state)
+            self._log.begin(state.shard, state.offsets.next)
+            self._poll_again()
+
+    def _revive(self, state: ShardState) -> None:
+        """What is put off goes on; what the reader has yet to come to waits for that."""
+        begin = state.offsets.next
+        for offset, kept in sorted(state.ledger.deferred.items()):
+            if state.ledger.ends_at(offset):
+                self._books.drop_deferral(state, offset)
+            else:
+                state.aside[offset] = kept.deferral
+        self._release(state, begin)
+        self._wake()
 
     async def _yield(self, shards: AbstractSet[Shard], seconds: float) -> None:
         """Takes nothing new of the shards, lets what is in flight end in time, commits, lets go."""
         self._let_go(shards)
         if not await within(self._clock, seconds, self._quiet(shards)):
-            await self._cut_off(shards)
+            for delivery in await self._cut_off(shards):
+                self._settlement.cut_off(delivery)
+        recorder = self._books.recorder
+        await within(self._clock, self._options.record_seconds, recorder.quiet(shards))
         await self._positions.commit()
+        recorder.cut_off(shards)
         self.shards.remove(shards)
         _note_rebalance("shards_released", shards)
 
     async def _lose(self, shards: AbstractSet[Shard]) -> None:
-        """They may be another's already: nothing more of them is sent or committed."""
+        """They may be another's already: nothing more of them is sent, noted or committed."""
         self._let_go(shards)
-        self.shards.remove(shards)
+        self.shards.lose(shards)
+        self._books.recorder.cut_off(shards)
         await self._cut_off(shards)
         _note_rebalance("shards_lost", shards)
 
@@ -238,9 +262,11 @@ class DeliveryEngine:
         await self._dispatcher.quiet(shards)
         await self._burials.quiet(shards)
 
-    async def _cut_off(self, shards: AbstractSet[Shard]) -> None:
-        await self._dispatcher.cut_off(shards)
+    async def _cut_off(self, shards: AbstractSet[Shard]) -> list[Delivery]:
+        """Those whose answer is not known."""
+        unanswered = await self._dispatcher.cut_off(shards)
         await self._burials.cut_off(shards)
+        return unanswered
 
     def _let_go(self, shards: AbstractSet[Shard]) -> None:
         for shard in shards:
@@ -254,7 +280,9 @@ class DeliveryEngine:
         if state is not None:
             self._positions.note_overtaken(state, max(0, first - state.offsets.next))
             state.offsets.skip_to(first)
+            self._release(state, first)
             self._log.begin(shard, first)
+            self._wake()
 
     # Regular work -----------------------------------------------------------------------------
 
@@ -265,13 +293,8 @@ class DeliveryEngine:
 
     async def _measure_regularly(self) -> None:
         while True:
-            answered = await self._positions.measure()
-            moved = self._moved + self._dispatcher.settled
-            self._watchdog.look(
-                self._clock.monotonic(), moved, has_work=answered and self._dispatcher.could_start()
-            )
-            if self.stalled():
-                raise EngineStalled("nothing moved for a minute though there was work; starting anew")
+            moved = self._taken + self._dispatcher.settled + self._books.written
+            await self._monitor.look(moved, may_read=not self.breaker.is_open)
             await self._clock.sleep(self._options.measure_seconds)
 
 

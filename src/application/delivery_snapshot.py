@@ -1,17 +1,21 @@
 """How a delivery engine stands at one moment: what cannot be counted in passing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardLag:
-    """One partition that this process has: the log's next offset, and the group's next one to read."""
+    """One partition that this process has: the log's next offset, and the group's next one to read.
+
+    `deferred`: messages below or above that which are put off.
+    """
 
     topic: str
     partition: int
     end: int
     committed: int
+    deferred: int = 0
 
     @property
     def lag(self) -> int:
@@ -21,10 +25,14 @@ class ShardLag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySnapshot:
-    """Of one consumer process. `oldest_unfinished`: seconds since the log took it, by topic; 0: none."""
+    """Of one consumer process. `oldest_unfinished`: seconds since the log took it, by topic; 0: none.
+
+    `retention_used`: that age as a share of the topic's retention.
+    """
 
     group: str
     in_flight: int
     channel_up: bool
     lags: tuple[ShardLag, ...]
     oldest_unfinished: Mapping[str, float]
+    retention_used: Mapping[str, float] = field(default_factory=dict)

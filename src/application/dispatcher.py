@@ -7,18 +7,20 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from application.bookkeeper import Bookkeeper
 from application.burial import Burial
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
-from application.counts import DeliveryCounts
 from application.crew import Crew
 from application.deadline import Alarm
 from application.delivery import Delivery
 from application.lanes import Lanes
-from application.shards import Shards
-from application.verdict import Back, Dead, Judge, Later, Sent
+from application.settlement import Settlement
+from application.tick import Tick
+from application.verdict import Dead, Judge
+from domain.ledger import State
 from domain.log import Shard
-from domain.outcome import Outcome, TryAgain, Uncertain
+from domain.outcome import DeadLetterReason, Delivered, Outcome, TryAgain
 from domain.ports import Clock
 
 logger = logging.getLogger("herald.engine")
@@ -26,16 +28,17 @@ logger = logging.getLogger("herald.engine")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a dispatcher works with; the breaker and the shards are the engine's too."""
+    """What a dispatcher works with; the breaker and the books are the engine's too."""
 
     channel: Channel
     clock: Clock
     lanes: Lanes
     breaker: CircuitBreaker
     judge: Judge
-    shards: Shards
     burial: Burial
-    counts: DeliveryCounts
+    books: Bookkeeper
+    settlement: Settlement
+    tick: Tick
 
 
 class Dispatcher:
@@ -53,6 +56,7 @@ class Dispatcher:
         self._more_wanted = more_wanted
         self._alarm = Alarm(parts.clock, self.wake)
         self._in_flight: dict[Delivery, asyncio.Task[None]] = {}
+        self._sending: set[Delivery] = set()  # of those in flight: the provider has not answered them
         self._burying = 0  # of those in flight: the provider has answered them
         self._parked: deque[asyncio.Future[None]] = deque()
         self._left = asyncio.Event()
@@ -86,8 +90,8 @@ class Dispatcher:
             self._left.clear()
             await self._left.wait()
 
-    async def cut_off(self, shards: AbstractSet[Shard]) -> None:
-        """Ends the sends of these shards. Cancelling a send closes its connection."""
+    async def cut_off(self, shards: AbstractSet[Shard]) -> list[Delivery]:
+        """Ends the sends of these shards; those without an answer. Cancelling one closes its connection."""
         cut = [task for delivery, task in self._in_flight.items() if delivery.shard.shard in shards]
         assert self._crew is not None  # noqa: S101 - `start` comes first
         for task in cut:
@@ -95,6 +99,9 @@ class Dispatcher:
         await asyncio.gather(*cut, return_exceptions=True)
         for _ in cut:
             self._crew.hire(self._work(self._crew))
+        unanswered = [delivery for delivery in self._sending if delivery.shard.shard in shards]
+        self._sending.difference_update(unanswered)
+        return unanswered
 
     def wake(self) -> None:
         """Wakes as many workers as may start something now, and sets the alarm for what comes later."""
@@ -121,7 +128,13 @@ class Dispatcher:
 
     def _free(self) -> int:
         """How many more may be sent now."""
+        if self._is_behind():
+            return 0
         return min(self._breaker.limit + self._burying, self._workers) - len(self._in_flight)
+
+    def _is_behind(self) -> bool:
+        """As many as may be in flight may be answered and not recorded: a crash repeats them."""
+        return self._parts.books.recorder.unrecorded >= self._workers
 
     async def _work(self, crew: Crew) -> None:
         while crew.employs_me():
@@ -138,7 +151,7 @@ class Dispatcher:
         return self._lanes.take(now) if self._free() > 0 else None
 
     def _next_probe(self, now: float) -> Delivery | None:
-        if not self._breaker.may_probe(now):
+        if not self._breaker.may_probe(now) or self._is_behind():
             return None
         delivery = self._lanes.take_probe(now, self._breaker.probe_round)
         if delivery is not None:
@@ -168,7 +181,12 @@ class Dispatcher:
         if delivery.is_retry:
             self.wake()  # of the retries that came due together the alarm has woken only this one's worker
         try:
-            await self._settle(delivery, await self._try(delivery))
+            self._parts.tick.check()
+            if self._is_expired(delivery):
+                self.settled += 1
+                self._parts.settlement.expire(delivery)
+            else:
+                await self._settle(delivery, await self._try(delivery))
         finally:
             del self._in_flight[delivery]
             self._lanes.forget(delivery)
@@ -176,7 +194,16 @@ class Dispatcher:
             self._left.set()
         self.wake()
 
+    def _is_expired(self, delivery: Delivery) -> bool:
+        return delivery.expires_at is not None and self._clock.now() >= delivery.expires_at
+
     async def _try(self, delivery: Delivery) -> Outcome:
+        self._sending.add(delivery)
+        outcome = await self._ask(delivery)
+        self._sending.discard(delivery)
+        return outcome
+
+    async def _ask(self, delivery: Delivery) -> Outcome:
         try:
             return await self._parts.channel.deliver(delivery.message, probe=delivery.is_probe)
         except Exception:
@@ -188,28 +215,21 @@ class Dispatcher:
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self.settled += 1
         was_open = self._breaker.is_open
+        before = (delivery.attempts, delivery.uncertain)
         now = self._clock.monotonic()
         verdict = self._parts.judge.judge(delivery, outcome, now, probe=delivery.is_probe)
         self._end_probe(delivery)
         self._note_breaker(was_open=was_open)
-        match verdict:
-            case Sent():
-                age = max(0.0, self._clock.now() - delivery.record.timestamp)
-                self._parts.counts.age(delivery.shard.shard.topic, age)
-                self._finish(delivery, "sent")
-            case Dead():
-                await self._bury(delivery, verdict)
-                self._finish(delivery, "dead")
-            case Later(due):
-                self._count(delivery, "uncertain" if isinstance(outcome, Uncertain) else "retried")
-                if not delivery.shard.yielding:
-                    self._lanes.retry(delivery, due)
-            case Back():
-                if not delivery.shard.yielding:
-                    self._lanes.give_back(delivery)
+        if isinstance(verdict, Dead):
+            await self._bury(delivery, verdict)
+        reason = "" if isinstance(outcome, Delivered) else outcome.reason
+        self._parts.settlement.carry_out(delivery, verdict, before, reason)
 
     async def _bury(self, delivery: Delivery, dead: Dead) -> None:
         """May take long: what the provider's answer allows to others does not wait for it."""
+        if dead.reason is DeadLetterReason.UNCERTAIN:
+            # Who takes over before the letter is kept must not send it once more.
+            self._parts.books.tried(delivery, State.UNCERTAIN, dead.error)
         self._burying += 1
         self.wake()
         try:
@@ -221,17 +241,6 @@ class Dispatcher:
         if delivery.is_probe:
             delivery.is_probe = False
             self._breaker.end_probe()
-
-    def _finish(self, delivery: Delivery, outcome: str) -> None:
-        state = delivery.shard
-        self._count(delivery, outcome)
-        state.finish(delivery.record.offset, delivery.size)
-        self._lanes.finish(delivery)
-        if self._parts.shards.drained(state):
-            self._more_wanted()
-
-    def _count(self, delivery: Delivery, outcome: str) -> None:
-        self._parts.counts.deliveries[delivery.shard.shard.topic, outcome] += 1
 
     def _note_breaker(self, *, was_open: bool) -> None:
         breaker = self._breaker

@@ -1,31 +1,50 @@
-"""From a record of the log to something to send, to bury, or to pass over."""
+"""From a record of the log to something to send, to bury or to pass over: the skip rule."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from application.channel import Channel
 from application.delivery import Delivery
 from application.shards import ShardState
 from application.verdict import Dead
+from domain.dead_letter import FOR_GROUP, REQUEST_ID
+from domain.expiry import expiry_of
+from domain.ledger import Deferral, State, digest_of
 from domain.log import Record
 from domain.message import Message
 from domain.outcome import DeadLetterReason
-from domain.ports import RecordDecoder
+from domain.ports import Clock, RecordDecoder
+from domain.retry import RetryPolicy
+from domain.topic import Topic
 
 logger = logging.getLogger("herald.engine")
 
 OBJECT_BYTES = 1024
 """What a held message costs beside its bytes, roughly: its objects in memory."""
 
+SKIPPED = "skipped"  # no address for this channel, or meant for another group
+REPEATED = "repeated"  # ended already, or a repeat of one that is open or sent
+
 
 @dataclass(frozen=True, slots=True)
 class Unsendable:
-    """A record that becomes a dead letter without a try. It takes no lane."""
+    """A record that becomes a dead letter without a try. It takes no lane and is never deferred."""
 
     record: Record
     shard: ShardState
     size: int
     dead: Dead
+    request_id: str
+    attempts: int = 0
+    uncertain: int = 0
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
+
+
+Taken = Delivery | Unsendable | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +53,144 @@ class Intake:
 
     decode: RecordDecoder
     channel: Channel
+    clock: Clock
+    policy: RetryPolicy
+    topics: Mapping[str, Topic]
 
-    def take(self, record: Record, state: ShardState) -> Delivery | Unsendable | None:
-        """None: the message has no address for this channel, and is finished."""
+    def take(self, record: Record, state: ShardState) -> Taken:
+        """Something that the shard holds from now on, or why the record is passed over."""
+        deferral = state.aside.pop(record.offset, None)
+        if deferral is not None:
+            state.offsets.skip_to(record.offset + 1)
+            return self.revive(deferral, state)
+        taken = self._take(record, state)
+        if isinstance(taken, str):
+            state.offsets.skip_to(record.offset + 1)
+        else:
+            state.take(taken, record.timestamp)
+        return taken
+
+    def revive(self, deferral: Deferral, state: ShardState) -> Taken:
+        """What was put off by an earlier owner of the shard; its place in the log is finished."""
+        read = self._read(deferral.record, state)
+        if not isinstance(read, Delivery):
+            return read
+        read.is_deferred = True
+        self._go_on(read, deferral.attempts, deferral.uncertain, deferral.due)
+        state.open_ids[read.message.request_id] = read
+        return self._unless_spent(read)
+
+    def passed(self, state: ShardState, offset: int) -> list[Deferral]:
+        """What waited for offsets below this one, which the log does not have any more."""
+        return [state.aside.pop(waiting) for waiting in sorted(state.aside) if waiting < offset]
+
+    def _take(self, record: Record, state: ShardState) -> Taken:
+        if is_for_another(record, self.channel.group):
+            return SKIPPED
+        read = self._read(record, state)
+        if isinstance(read, str):
+            return read
+        request_id = read.message.request_id if isinstance(read, Delivery) else read.request_id
+        if state.ledger.has_ended(record.offset, request_id):
+            return REPEATED
+        if isinstance(read, Unsendable):
+            return read
+        known = self._known_digest(request_id, state)
+        if known is not None:
+            reused = known != digest_of(record.value)
+            return _unsendable(read, DeadLetterReason.REQUEST_ID_REUSED, _REUSED) if reused else REPEATED
+        return self._open(read, state)
+
+    def _open(self, delivery: Delivery, state: ShardState) -> Taken:
+        request_id = delivery.message.request_id
+        tried = state.ledger.tried(delivery.offset, request_id)
+        if tried is not None:
+            policy = self.policy
+            wait = (
+                policy.uncertain_wait(tried.uncertain)
+                if tried.state is State.UNCERTAIN
+                else policy.wait(tried.attempts, 0.0)
+            )
+            self._go_on(delivery, tried.attempts, tried.uncertain, tried.at + wait)
+        state.open_ids[request_id] = delivery
+        return self._unless_spent(delivery)
+
+    def _go_on(self, delivery: Delivery, attempts: int, uncertain: int, due: float) -> None:
+        """`due` in epoch seconds; a message's waiting survives the process that began it."""
+        delivery.attempts = delivery.failures = attempts
+        delivery.uncertain = uncertain
+        if due > (now := self.clock.now()):
+            delivery.due = self.clock.monotonic() + due - now
+            if uncertain:
+                delivery.uncertain_until = delivery.due
+
+    def _unless_spent(self, delivery: Delivery) -> Delivery | Unsendable:
+        """A stop may have cut off a message's last try: it must not get another one."""
+        if self.policy.is_too_uncertain(delivery.uncertain):
+            return _unsendable(delivery, DeadLetterReason.UNCERTAIN, "its answers were lost")
+        return delivery
+
+    def _known_digest(self, request_id: str, state: ShardState) -> int | None:
+        held = state.open_ids.get(request_id)
+        if isinstance(held, Delivery):
+            return digest_of(held.record.value)
+        return state.ledger.sent_digest(request_id)
+
+    def _read(self, record: Record, state: ShardState) -> Taken:
         size = OBJECT_BYTES + 2 * len(record.value or b"")
-        state.take(record.offset, record.timestamp, size)
-        read = self._read(record)
-        if read is None:
-            state.finish(record.offset, size)
-            return None
-        if isinstance(read, Dead):
-            return Unsendable(record, state, size, read)
-        lane = (record.shard, record.key) if record.key is not None else None
-        return Delivery(record=record, message=read, shard=state, lane=lane, size=size)
-
-    def _read(self, record: Record) -> Message | Dead | None:
         try:
             message = self.decode(record)
             if isinstance(message, str):
-                return Dead(DeadLetterReason.UNDECODABLE, message)
+                dead = Dead(DeadLetterReason.UNDECODABLE, message)
+                return Unsendable(record, state, size, dead, record_id(record))
             if not self.channel.is_for(message):
-                return None
-            fault = self.channel.fault(message)
+                return SKIPPED
+            return self._checked(record, message, state, size)
         except Exception:
             # Our bug. One record must not end the process, and the next one, and the next.
             logger.exception("reading a record failed by a bug in Herald", extra={"action": "intake_bug"})
-            return Dead(DeadLetterReason.UNDECODABLE, "a bug in Herald; its log has the details")
-        return Dead(DeadLetterReason.INVALID, fault) if fault else message
+            dead = Dead(DeadLetterReason.UNDECODABLE, "a bug in Herald; its log has the details")
+            return Unsendable(record, state, size, dead, record_id(record))
+
+    def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Taken:
+        if fault := self.channel.fault(message):
+            dead = Dead(DeadLetterReason.INVALID, fault)
+            return Unsendable(record, state, size, dead, message.request_id)
+        topic = self.topics.get(record.shard.topic)
+        lasts = topic.expires_after_seconds if topic is not None else 0
+        return Delivery(
+            record=record,
+            message=message,
+            shard=state,
+            lane=(record.shard, record.key) if record.key is not None else None,
+            size=size,
+            expires_at=expiry_of(message, record.timestamp, lasts),
+        )
+
+
+_REUSED = "another message of its partition has this request_id, with other content"
+
+
+def _unsendable(delivery: Delivery, reason: DeadLetterReason, error: str) -> Unsendable:
+    return Unsendable(
+        delivery.record,
+        delivery.shard,
+        delivery.size,
+        Dead(reason, error),
+        delivery.message.request_id,
+        delivery.attempts,
+        delivery.uncertain,
+    )
+
+
+def is_for_another(record: Record, group: str) -> bool:
+    """Whether the record was put back into its topic for one group alone, and not for this one."""
+    return any(name == FOR_GROUP and value != group.encode() for name, value in record.headers)
+
+
+def record_id(record: Record) -> str:
+    """The id of a record whose value tells none."""
+    given = next((value for name, value in record.headers if name == REQUEST_ID), None)
+    if given is not None:
+        return given.decode("utf-8", "replace")
+    return f"{record.shard.topic}-{record.shard.partition}-{record.offset}"

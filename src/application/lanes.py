@@ -31,14 +31,23 @@ class Lanes:
         """To the end of its lane."""
         key = delivery.lane
         if key is None:
-            self._ready.append(delivery)
+            self._offer(delivery)
             return
         lane = self._lanes.get(key)
         if lane is None:
             self._lanes[key] = deque((delivery,))
-            self._ready.append(delivery)
+            self._offer(delivery)
         else:
             lane.append(delivery)
+
+    def behind_deferred(self, delivery: Delivery) -> bool:
+        """Whether an earlier one of its lane is deferred: where one is, all of its lane are."""
+        lane = self._lane_of(delivery)
+        return lane is not None and lane[0] is not delivery and lane[0].is_deferred
+
+    def lane_of(self, delivery: Delivery) -> tuple[Delivery, ...]:
+        """All that are in its lane, in order; one without a key is alone."""
+        return tuple(self._lane_of(delivery) or (delivery,))
 
     def take(self, now: float) -> Delivery | None:
         """The next head to send: a retry that is due, as long as retries keep to their share.
@@ -74,13 +83,14 @@ class Lanes:
             return
         lane.popleft()
         if lane:
-            self._ready.append(lane[0])
+            self._offer(lane[0])
         elif delivery.lane is not None:
             del self._lanes[delivery.lane]
 
     def retry(self, delivery: Delivery, due: float) -> None:
         """Stays the head of its lane, and is not taken before `due`."""
         self._free_slot(delivery)
+        delivery.due = due
         delivery.waiting = next(self._order)
         heapq.heappush(self._waiting, (due, delivery.waiting, delivery))
 
@@ -126,6 +136,13 @@ class Lanes:
             delivery.waiting = -1  # its entry in the heap is skipped when it comes up
         else:
             self._ready.remove(delivery)
+
+    def _offer(self, head: Delivery) -> None:
+        """A new head of its lane; it may still have to wait for what an earlier process found out."""
+        if head.due > 0.0:
+            self.retry(head, head.due)
+        else:
+            self._ready.append(head)
 
     def _lane_of(self, delivery: Delivery) -> deque[Delivery] | None:
         return self._lanes.get(delivery.lane) if delivery.lane is not None else None

@@ -2,17 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from application.counts import DeliveryCounts
 from application.shards import Shards, ShardState
-from application.where_to_begin import StopShard, where_to_begin
+from application.tick import Tick
 from domain.errors import LogUnavailable
-from domain.log import Bounds, Position
 from domain.ports import Clock, MessageLog
-from domain.topic import Start
-
-RETRY_SECONDS = 1.0
 
 logger = logging.getLogger("herald.positions")
 
@@ -25,35 +20,16 @@ class Positions:
         log: MessageLog,
         clock: Clock,
         shards: Shards,
-        starts: Mapping[str, Start],
         counts: DeliveryCounts,
+        tick: Tick,
     ) -> None:
         self._log = log
         self._clock = clock
         self._shards = shards
-        self._starts = starts
         self._counts = counts
+        self._tick = tick
         self._committing = asyncio.Lock()
         self._unconfirmed = False
-
-    async def load(self, state: ShardState) -> None:
-        """Begins the shard where the group left off; waits as long as the log does not answer."""
-        shard = state.shard
-        position = await self._log.committed(shard)
-        bounds = await self._bounds_of(state)
-        state.end = bounds.end
-        begin = where_to_begin(position, bounds, self._starts.get(shard.topic, Start.BEGINNING))
-        if isinstance(begin, StopShard):
-            state.trouble = begin.reason
-            logger.error("a shard is not read: %s", begin.reason, extra=_where(state, "shard_stopped"))
-            return
-        if begin.lost:
-            self.note_overtaken(state, begin.lost)
-        if position is None:
-            await self._commit_start(state, begin.offset)
-        if not state.yielding:  # else the cancel was lost, and the shard may be read from elsewhere by now
-            state.begin(begin.offset, begin.offset if position is None else position.offset)
-            self._log.begin(shard, begin.offset)
 
     def note_overtaken(self, state: ShardState, lost: int) -> None:
         self._counts.overtaken[state.shard.topic] += lost
@@ -66,6 +42,7 @@ class Positions:
     async def commit(self) -> None:
         """Commits what moved. Not confirmed: it stays to be committed the next time."""
         async with self._committing:
+            self._tick.check()
             positions = self._shards.to_commit()
             if not positions:
                 return
@@ -76,7 +53,8 @@ class Positions:
                 return
             # By state, not by shard: one that went and came back meanwhile stands elsewhere by now.
             for state, position in positions.items():
-                state.committed = position.offset
+                state.committed = position
+                state.ledger.forget_below(position.offset)
             self._note_confirmed(None)
 
     async def measure(self) -> bool:
@@ -90,27 +68,6 @@ class Positions:
             if (found := bounds.get(state.shard)) is not None:
                 state.end = found.end
         return True
-
-    async def _bounds_of(self, state: ShardState) -> Bounds:
-        while True:
-            try:
-                return (await self._log.bounds({state.shard}))[state.shard]
-            except LogUnavailable:
-                await self._clock.sleep(RETRY_SECONDS)
-
-    async def _commit_start(self, state: ShardState, offset: int) -> None:
-        """A group that is new writes down where it begins before it takes anything.
-
-        Otherwise one that starts at the end, and stops before its first commit, would skip what
-        came meanwhile.
-        """
-        while True:
-            try:
-                await self._log.commit({state.shard: Position(offset)})
-            except LogUnavailable:
-                await self._clock.sleep(RETRY_SECONDS)
-            else:
-                return
 
     def _note_confirmed(self, error: LogUnavailable | None) -> None:
         if error is not None and not self._unconfirmed:

@@ -3,78 +3,134 @@
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
+from application.commit_metadata import write_metadata
 from application.delivery_snapshot import ShardLag
 from application.offsets import OffsetTracker
+from application.shard_ledger import ShardLedger
 from domain.log import Position, Shard
+
+if TYPE_CHECKING:
+    from domain.ledger import Deferral
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingLimits:
-    """Bounds of one process, shared evenly by its shards.
+    """What one process holds. `records` and `bytes`: not yet finished, shared evenly by its shards.
 
-    `run_ahead`: finished records above a shard's lowest unfinished one; a crash repeats them.
+    `run_ahead`: finished records above a shard's lowest unfinished one. `deferred`, `deferred_bytes`: of one
+    shard, kept apart.
     """
 
     records: int = 10_000
     bytes: int = 64 * 1024 * 1024
     run_ahead: int = 10_000
+    deferred: int = 10_000
+    deferred_bytes: int = 64 * 1024 * 1024
+
+
+class Held(Protocol):
+    """What a shard holds of a record: a delivery, or something that cannot be sent."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 class ShardState:
     """One shard while it is this process's own."""
 
     __slots__ = (
+        "aside",
         "begun",
         "committed",
+        "deferrals_full",
         "end",
         "full",
+        "gone",
         "held",
         "held_bytes",
+        "ledger",
         "offsets",
+        "oldest_elsewhere",
+        "open_ids",
+        "putting",
         "shard",
         "trouble",
         "yielding",
     )
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, ledger: ShardLedger) -> None:
         self.shard = shard
+        self.ledger = ledger
         self.offsets = OffsetTracker(0)
-        self.committed = 0
+        self.committed = Position(0)
         self.end = 0  # the log's end when it was last asked
-        self.held = 0
+        self.held: dict[int, Held] = {}
         self.held_bytes = 0
+        self.open_ids: dict[str, Held] = {}  # the messages that are neither ended nor passed over
+        self.aside: dict[int, Deferral] = {}  # they start when the reader has come to their offsets
+        self.oldest_elsewhere: float | None = None  # timestamp of the oldest one deferred, or not yet read
+        self.putting: set[int] = set()  # offsets on their way among the deferrals
+        self.gone = False  # another's: nothing more may be noted of it
         self.full = False
+        self.deferrals_full = False
         self.begun = False
         self.yielding = False  # being taken away: what fails now is left for the next owner
         self.trouble: str | None = None  # why the shard is not read; a person has to look
 
-    def begin(self, offset: int, committed: int) -> None:
+    def begin(self, offset: int, committed: Position) -> None:
         self.offsets = OffsetTracker(offset)
         self.committed = committed
         self.begun = True
 
-    def take(self, offset: int, timestamp: float, size: int) -> None:
-        self.offsets.take(offset, timestamp)
-        self.held += 1
-        self.held_bytes += size
+    def take(self, held: Held, timestamp: float) -> None:
+        self.offsets.take(held.offset, timestamp)
+        self.held[held.offset] = held
+        self.held_bytes += held.size
 
-    def finish(self, offset: int, size: int) -> None:
-        self.offsets.finish(offset)
-        self.held -= 1
-        self.held_bytes -= size
+    def finish(self, offset: int) -> None:
+        """The position may pass this offset. Again, or for one that was never taken: nothing happens."""
+        held = self.held.pop(offset, None)
+        if held is not None:
+            self.offsets.finish(offset)
+            self.held_bytes -= held.size
+
+    def close_id(self, request_id: str, offset: int) -> None:
+        """The message at this offset has ended; a later one may have its id."""
+        held = self.open_ids.get(request_id)
+        if held is not None and held.offset == offset:
+            del self.open_ids[request_id]
+
+    @property
+    def lowest_held(self) -> Held | None:
+        """What holds the position."""
+        return self.held.get(self.offsets.safe)
+
+    @property
+    def position(self) -> Position:
+        """Where the group stands, and what it needs to go on from there."""
+        offset = self.offsets.safe
+        return Position(offset, write_metadata(self.ledger.needed_from(offset)))
 
     @property
     def wants_records(self) -> bool:
-        return self.begun and not self.full and not self.yielding
+        """A shard with too much put off reads no further than it had once come: up to there it must."""
+        passed = self.offsets.next > self.ledger.highest_deferred
+        return self.begun and not self.full and not self.yielding and not (self.deferrals_full and passed)
 
 
 class Shards:
-    """All shards of this process."""
+    """All shards of this process, and what it remembers of those that it had."""
 
-    def __init__(self, limits: HoldingLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: HoldingLimits, window_size: int) -> None:
+        self.limits = limits
+        self._window_size = window_size
         self._states: dict[Shard, ShardState] = {}
+        self._remembered: dict[Shard, ShardLedger] = {}
 
     def __iter__(self) -> Iterator[ShardState]:
         return iter(self._states.values())
@@ -83,12 +139,25 @@ class Shards:
         return self._states.get(shard)
 
     def add(self, shard: Shard) -> ShardState:
-        state = self._states[shard] = ShardState(shard)
+        ledger = self._remembered.get(shard) or self.forget(shard)
+        state = self._states[shard] = ShardState(shard, ledger)
         return state
+
+    def forget(self, shard: Shard) -> ShardLedger:
+        """Begins a shard's notes anew."""
+        ledger = self._remembered[shard] = ShardLedger(self._window_size)
+        return ledger
 
     def remove(self, shards: Iterable[Shard]) -> None:
         for shard in shards:
-            self._states.pop(shard, None)
+            if (state := self._states.pop(shard, None)) is not None:
+                state.gone = True
+
+    def lose(self, shards: Iterable[Shard]) -> None:
+        """Whether the last commit counted is not known, and so neither what may be forgotten below it."""
+        for shard in shards:
+            self._remembered.pop(shard, None)
+        self.remove(shards)
 
     def begin_yielding(self, shards: AbstractSet[Shard]) -> None:
         for shard in shards & self._states.keys():
@@ -97,36 +166,51 @@ class Shards:
     def fill(self, state: ShardState) -> None:
         """Marks a shard full that has reached its share of a bound."""
         share = max(1, len(self._states))
-        limits = self._limits
+        limits = self.limits
         state.full = (
-            state.held >= max(1, limits.records // share)
+            len(state.held) >= max(1, limits.records // share)
             or state.held_bytes >= max(1, limits.bytes // share)
-            or state.offsets.run_ahead >= limits.run_ahead
+            or self.ran_ahead(state)
         )
+
+    def ran_ahead(self, state: ShardState) -> bool:
+        return state.offsets.run_ahead >= self.limits.run_ahead
 
     def drained(self, state: ShardState) -> bool:
         """Unmarks a full shard once it is half empty: then it may be read again."""
         if not state.full:
             return False
         share = 2 * max(1, len(self._states))
-        limits = self._limits
+        limits = self.limits
         state.full = (
-            state.held > limits.records // share
+            len(state.held) > limits.records // share
             or state.held_bytes > limits.bytes // share
             or state.offsets.run_ahead > limits.run_ahead // 2
         )
         return not state.full
 
+    def may_defer(self, state: ShardState) -> bool:
+        """Whether one more may be put off; false also marks the shard, until a tenth has gone again."""
+        ledger, limits = state.ledger, self.limits
+        few = 0.9 if state.deferrals_full else 1.0
+        state.deferrals_full = (
+            len(ledger.deferred) + len(state.putting) >= limits.deferred * few
+            or ledger.deferred_bytes >= limits.deferred_bytes * few
+        )
+        return not state.deferrals_full
+
+    def trouble(self) -> str | None:
+        """Why a shard is not read, if one is not."""
+        troubled = (state for state in self._states.values() if state.trouble)
+        return next((f"{s.shard.topic}-{s.shard.partition}: {s.trouble}" for s in troubled), None)
+
     def wanted(self) -> set[Shard]:
         return {state.shard for state in self._states.values() if state.wants_records}
 
     def to_commit(self) -> dict[ShardState, Position]:
-        """Positions that moved since they were last committed."""
-        return {
-            state: Position(state.offsets.safe)
-            for state in self._states.values()
-            if state.begun and state.offsets.safe != state.committed
-        }
+        """Positions that moved since they were last committed, also if only their notes did."""
+        standing = {state: state.position for state in self._states.values() if state.begun}
+        return {state: position for state, position in standing.items() if position != state.committed}
 
     def lags(self) -> tuple[ShardLag, ...]:
         return tuple(
@@ -134,17 +218,18 @@ class Shards:
                 topic=state.shard.topic,
                 partition=state.shard.partition,
                 end=state.end,
-                committed=state.committed,
+                committed=state.committed.offset,
+                deferred=len(state.ledger.deferred),
             )
             for state in self._states.values()
             if state.begun
         )
 
     def oldest_unfinished(self, now: float) -> dict[str, float]:
-        """Age in seconds of each topic's oldest held message; 0 where nothing is held."""
+        """Age in seconds of each topic's oldest message that is not ended, as far as known; 0: none."""
         ages: dict[str, float] = {}
         for state in self._states.values():
-            oldest = state.offsets.oldest
-            age = max(0.0, now - oldest) if oldest is not None else 0.0
+            known = [time for time in (state.offsets.oldest, state.oldest_elsewhere) if time is not None]
+            age = max(0.0, now - min(known)) if known else 0.0
             ages[state.shard.topic] = max(age, ages.get(state.shard.topic, 0.0))
         return ages

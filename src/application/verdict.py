@@ -33,9 +33,13 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Tried again no sooner than `due` on the monotonic clock."""
+    """Tried again no sooner than `due` on the monotonic clock.
+
+    `defer`: by then it will have failed for so long that it must not hold its shard's position.
+    """
 
     due: float
+    defer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,16 @@ class Judge:
         if self.policy.is_too_uncertain(delivery.uncertain):
             return Dead(DeadLetterReason.UNCERTAIN, reason)
         delivery.uncertain_until = now + self.policy.uncertain_wait(delivery.uncertain)
-        return Later(delivery.uncertain_until)
+        return self._at(delivery, now, delivery.uncertain_until)
 
     def _later(self, delivery: Delivery, now: float, after: float) -> Later:
         delivery.failures += 1
-        return Later(now + self.policy.wait(delivery.failures, self.jitter(), after))
+        return self._at(delivery, now, now + self.policy.wait(delivery.failures, self.jitter(), after))
+
+    def _at(self, delivery: Delivery, now: float, due: float) -> Later:
+        """An outage in between is not the message's own failing."""
+        if delivery.failing_at_opening != self.breaker.openings:
+            delivery.failing_at_opening = self.breaker.openings
+            delivery.failing_since = now
+        failing = due - delivery.failing_since
+        return Later(due, defer=not self.breaker.is_open and failing >= self.policy.defer_after_seconds)

@@ -1,19 +1,27 @@
 """Tells a process that stands still from one that has nothing to do."""
 
+from collections.abc import Collection, Hashable
+
 
 class Watchdog:
-    """Stalled: for `seconds` nothing moved though there was work and an open way to it."""
+    """Stalled: for `seconds` something did not move though there was work and an open way to it.
+
+    Nothing is stalled before somebody has looked: the log may be away for long before that.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._moved = -1
-        self._since: float | None = None  # nobody has looked yet: the log may be away for long before that
+        self._seen: dict[Hashable, tuple[int, float]] = {}  # what moved how far, and since when it stands
 
-    def look(self, now: float, moved: int, *, has_work: bool) -> None:
-        """`moved` is any counter that grows with whatever gets on."""
-        if moved != self._moved or not has_work:
-            self._moved = moved
-            self._since = now
+    def look(self, what: Hashable, now: float, moved: int, *, has_work: bool) -> None:
+        """`moved` is any number that changes with whatever gets on."""
+        seen = self._seen.get(what)
+        if seen is None or seen[0] != moved or not has_work:
+            self._seen[what] = (moved, now)
+
+    def keep_only(self, known: Collection[Hashable]) -> None:
+        """Forgets what is not ours any more."""
+        self._seen = {what: seen for what, seen in self._seen.items() if what in known}
 
     def stalled(self, now: float) -> bool:
-        return self._since is not None and now - self._since >= self._seconds
+        return any(now - since >= self._seconds for _, since in self._seen.values())

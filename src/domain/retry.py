@@ -13,7 +13,8 @@ _LARGEST_EXPONENT = 62  # 2.0 ** 62 seconds is past any setting, and still a pla
 class RetryPolicy:
     """Exponential waits in seconds, each drawn between half and all of its step.
 
-    `uncertain_waits` are for a message whose answer was lost: the last one holds for all later tries.
+    `uncertain_waits` are for a message whose answer was lost: the last one holds for all later tries. One
+    that fails for `defer_after_seconds` on its own account is kept apart, so that the others' position moves.
     """
 
     first_seconds: float = 1.0
@@ -21,6 +22,7 @@ class RetryPolicy:
     max_attempts: int = 50
     max_uncertain: int = 3
     uncertain_waits: tuple[float, ...] = (60.0, 600.0, 3600.0)
+    defer_after_seconds: float = 60.0
 
     def wait(self, failures: int, jitter: float, at_least: float = 0.0) -> float:
         """Seconds to wait after the `failures`th failure in a row (1 is the first)."""

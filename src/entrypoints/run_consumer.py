@@ -87,11 +87,13 @@ class ConsumerProcess:
                 return
             await stack.enter_async_context(self._container.sender())
             await stack.enter_async_context(self._container.dead_letters())
+            await stack.enter_async_context(self._container.ledger())
             await stack.enter_async_context(self._log)
-            if (retention := self._container.dead_letter_retention()) is not None:
-                await stack.enter_async_context(retention)
-                pruning = asyncio.create_task(retention.run())
-                stack.callback(pruning.cancel)
+            for retention in (self._container.ledger_retention(), self._container.dead_letter_retention()):
+                if retention is not None:
+                    await stack.enter_async_context(retention)
+                    pruning = asyncio.create_task(retention.run())
+                    stack.callback(pruning.cancel)
             self._is_open = True
             await self._engine.run(stop)
 

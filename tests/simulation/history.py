@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
-from application.delivery_engine import DeliveryEngine, EngineOptions
+from application.delivery_engine import DeliveryEngine
+from application.engine_options import EngineOptions
 from application.shards import HoldingLimits
 from domain.log import Shard
 from domain.message import Message
@@ -59,6 +60,7 @@ class History:
             options=EngineOptions(
                 concurrency=concurrency,
                 drain_seconds=self.random.choice([0.0, 5.0]),
+                record_seconds=0.5,
                 fetch_limit=self.random.choice([1, 7, 100]),
                 limits=limits,
             ),
@@ -118,7 +120,9 @@ class History:
             stack, running = self.processes.pop(self.random.randrange(len(self.processes)))
             seconds = self.random.choice([0.0, 6.0])
             await running.drain(seconds)
-            self.stuck_stops += seconds > self.world.options.drain_seconds and not running.task.done()
+            options = self.world.options
+            enough = options.drain_seconds + options.record_seconds
+            self.stuck_stops += seconds > enough and not running.task.done()
             await stack.aclose()
 
     async def lose(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine
+from application.intake import Taken
 from application.shards import ShardState
 from domain.log import Position, Record, Shard
 from tests.simulation.history import History
@@ -20,23 +21,17 @@ class CommitsEarly(DeliveryEngine):
     def _take_in(self, records: Sequence[Record]) -> None:
         super()._take_in(records)
         for state in self.shards:
-            state.committed = state.offsets.next
-            self._log._broker.positions["email", state.shard] = Position(state.offsets.next)  # type: ignore[attr-defined]
+            state.committed = Position(state.offsets.next)
+            self._log._broker.positions["email", state.shard] = state.committed  # type: ignore[attr-defined]
 
 
 class ForgetsLanes(DeliveryEngine):
     """Sends messages of one key side by side."""
 
-    def _take_in_one(self, record: Record, state: ShardState) -> None:
-        put = self._dispatcher.put
-
-        def without_lane(delivery: Delivery) -> None:
-            delivery.lane = None
-            put(delivery)
-
-        self._dispatcher.put = without_lane  # type: ignore[method-assign]
-        super()._take_in_one(record, state)
-        self._dispatcher.put = put  # type: ignore[method-assign]
+    def _accept(self, taken: Taken, state: ShardState, offset: int) -> None:
+        if isinstance(taken, Delivery):
+            taken.lane = None
+        super()._accept(taken, state, offset)
 
 
 class ForgetsRevokedWork(DeliveryEngine):
@@ -45,7 +40,7 @@ class ForgetsRevokedWork(DeliveryEngine):
     def _let_go(self, shards: AbstractSet[Shard]) -> None:
         for state in self.shards:
             if state.shard in shards:
-                state.begin(state.offsets.next, -1)
+                state.begin(state.offsets.next, Position(-1))
         super()._let_go(shards)
 
 

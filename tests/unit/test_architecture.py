@@ -14,6 +14,7 @@ LIBRARIES = {
     "kafka": {"aiokafka"},
     "memory": set(),
     "message_json": {"msgspec"},
+    "process_end": set(),
     "smtp": {"aiosmtplib"},
     "sqlite": set(),
     "system_clock": set(),

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.memory import MemoryLog
 from application.circuit_breaker import CircuitBreaker
-from application.delivery_engine import EngineOptions
+from application.engine_options import EngineOptions
 from application.shards import HoldingLimits, Shards
 from domain.dead_letter import DeadLetter
 from domain.errors import StorageBroken
@@ -332,10 +332,10 @@ def test_a_breaker_that_stays_open_remembers_no_more_keys() -> None:
 
 
 def test_more_shards_than_records_allowed_still_take_one_each() -> None:
-    shards = Shards(HoldingLimits(records=2))
+    shards = Shards(HoldingLimits(records=2), window_size=10)
     states = [shards.add(Shard(TOPIC, partition)) for partition in range(5)]
     for state in states:
-        state.begin(0, 0)
+        state.begin(0, Position(0))
         shards.fill(state)
 
     assert len(shards.wanted()) == 5

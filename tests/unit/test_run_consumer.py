@@ -69,7 +69,7 @@ async def test_it_delivers_and_on_sigterm_commits_and_ends_with_0(caplog: pytest
     said = [record.getMessage() for record in caplog.records if record.name == "herald.process"]
     assert code == 0
     assert [mail.subject for mail in sender.sent] == ["Transaction Successful"]
-    assert container.memory_broker().positions["email", SHARD] == Position(1)
+    assert container.memory_broker().positions["email", SHARD] == Position(1, "1 0 0")
     assert said == ["Consumer started", "Consumer stopped"]
 
 

@@ -111,9 +111,13 @@ async def test_a_write_that_fails_takes_no_other_with_it(rig: SqliteRig) -> None
 async def test_what_its_caller_gave_up_before_its_turn_is_not_written(rig: SqliteRig) -> None:
     group_file = rig.group_file(GROUP_NAME)
     busy = Event()
+
+    def hold() -> None:
+        busy.wait(10)
+
     async with SqliteLedger(group_file) as ledger:
         await ledger.extent(SHARD)
-        group_file._thread.post(lambda: None if busy.wait(10) else None)
+        group_file._thread.post(hold)
         given_up, waiting = (asyncio.ensure_future(ledger.write(SHARD, [entry(n)])) for n in (0, 1))
         await asyncio.sleep(0)
         given_up.cancel()

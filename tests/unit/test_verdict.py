@@ -46,7 +46,7 @@ def test_waits_double_and_a_providers_wish_is_kept() -> None:
     assert [round(due.due, 3) for due in dues if isinstance(due, Later)] == [1.0, 2.0, 4.0, 8.0]
 
     verdict = subject.judge(one, TryAgain("451", after=300.0), 0.0, probe=False)
-    assert verdict == Later(300.0)
+    assert verdict == Later(300.0, defer=True)
     assert one.attempts == 5
 
 

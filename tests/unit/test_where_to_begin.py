@@ -24,10 +24,3 @@ def test_a_position_beyond_the_end_stops_the_shard() -> None:
 
     assert isinstance(begin, StopShard)
     assert "made anew" in begin.reason
-
-
-def test_a_position_of_a_newer_version_stops_the_shard() -> None:
-    begin = where_to_begin(Position(1, "7 x"), Bounds(0, 9), Start.BEGINNING)
-
-    assert isinstance(begin, StopShard)
-    assert "newer Herald" in begin.reason

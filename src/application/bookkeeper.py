@@ -1,0 +1,171 @@
+"""What is noted of each message, and what follows once the note is safe."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from application.delivery import Delivery
+from application.intake import Unsendable
+from application.lanes import Lanes
+from application.recorder import Recorder
+from application.shards import Shards, ShardState
+from application.tick import Tick
+from domain.ledger import Deferral, LedgerRecord, State, Tombstone, Written, digest_of
+from domain.log import Record
+from domain.ports import Clock, DeliveryLedger
+
+REASON_LIMIT = 200
+
+logger = logging.getLogger("herald.ledger")
+
+
+class Bookkeeper:
+    """The order of its writes is what a crash between any two of them depends on.
+
+    A message's end is noted before its deferral gets its tombstone; its offset counts as finished, so that
+    the position may pass it, once either its end or its deferral is safe.
+    """
+
+    def __init__(
+        self,
+        ledger: DeliveryLedger,
+        clock: Clock,
+        shards: Shards,
+        lanes: Lanes,
+        tick: Tick,
+        freed: Callable[[], None],
+        more_wanted: Callable[[], None],
+    ) -> None:
+        self.recorder = Recorder(ledger, clock, tick, self._on_written)
+        self._clock = clock
+        self._shards = shards
+        self._lanes = lanes
+        self._freed = freed
+        self._more_wanted = more_wanted
+        self.written = 0
+
+    def end(self, delivery: Delivery, state: State, reason: str = "", provider_id: str = "") -> None:
+        """The message is finished."""
+        self.recorder.put(delivery.shard, self._record(delivery, state, reason, provider_id))
+
+    def end_unsendable(self, unsendable: Unsendable) -> None:
+        """Its dead letter is kept."""
+        state = unsendable.shard
+        self.recorder.put(
+            state,
+            LedgerRecord(
+                offset=unsendable.offset,
+                request_id=unsendable.request_id,
+                digest=digest_of(unsendable.record.value),
+                state=State.DEAD,
+                attempts=unsendable.attempts,
+                uncertain=unsendable.uncertain,
+                reason=str(unsendable.dead.reason),
+                low=state.offsets.safe,
+                at=self._clock.now(),
+            ),
+        )
+
+    def tried(self, delivery: Delivery, state: State, reason: str) -> None:
+        """Its attempts changed, and it stays open."""
+        self.recorder.put(delivery.shard, self._record(delivery, state, reason, ""))
+
+    def defer(self, delivery: Delivery) -> None:
+        """Keeps it apart with all that wait behind it; one that is kept already gets a newer note."""
+        if delivery.is_deferred:
+            self._put(delivery)
+            return
+        for mate in self._lanes.lane_of(delivery):
+            if not mate.is_deferred:
+                if not self._may_defer(mate.shard):
+                    return
+                self._put(mate)
+
+    def follow(self, delivery: Delivery) -> None:
+        """A message just taken is kept apart too, if one before it in its lane is."""
+        if self._lanes.behind_deferred(delivery) and self._may_defer(delivery.shard):
+            self._put(delivery)
+
+    def drop_deferral(self, state: ShardState, offset: int) -> None:
+        """It needs no keeping: it ended, or is none of this channel's."""
+        self.recorder.put(state, Tombstone(offset))
+
+    def relieve(self, state: ShardState) -> None:
+        """Too much is finished above the one that holds the position: that one is kept apart."""
+        lowest = state.lowest_held
+        if self._shards.ran_ahead(state) and isinstance(lowest, Delivery) and not lowest.is_deferred:
+            self.defer(lowest)
+
+    def _put(self, delivery: Delivery) -> None:
+        now, wait = self._clock.now(), delivery.due - self._clock.monotonic()
+        delivery.is_deferred = True
+        delivery.shard.putting.add(delivery.offset)
+        deferral = Deferral(
+            record=delivery.record,
+            attempts=delivery.attempts,
+            uncertain=delivery.uncertain,
+            due=now + wait if wait > 0 else 0.0,
+        )
+        self.recorder.put(delivery.shard, deferral)
+
+    def _may_defer(self, state: ShardState) -> bool:
+        was_full = state.deferrals_full
+        if self._shards.may_defer(state):
+            return True
+        if not was_full:
+            logger.warning(
+                "too many messages are put off: the partition waits until some of them end",
+                extra={"action": "deferrals_full", **_where(state)},
+            )
+        return False
+
+    def _record(self, delivery: Delivery, state: State, reason: str, provider_id: str) -> LedgerRecord:
+        return LedgerRecord(
+            offset=delivery.offset,
+            request_id=delivery.message.request_id,
+            digest=digest_of(delivery.record.value),
+            state=state,
+            attempts=delivery.attempts,
+            uncertain=delivery.uncertain,
+            reason=reason[:REASON_LIMIT],
+            provider_id=provider_id,
+            low=delivery.shard.offsets.safe,
+            at=self._clock.now(),
+        )
+
+    # Once a note is safe ----------------------------------------------------------------------
+
+    def _on_written(self, state: ShardState, batch: Sequence[Written]) -> None:
+        self.written += len(batch)
+        for written in batch:
+            state.ledger.fold(written)
+            self._follow_up(state, written)
+        if self._shards.drained(state):
+            self._more_wanted()
+        self.relieve(state)
+        self._freed()
+
+    def _follow_up(self, state: ShardState, written: Written) -> None:
+        note = written.note
+        if isinstance(note, LedgerRecord):
+            if note.state.is_end:
+                self._on_ended(state, note)
+        elif isinstance(note, Deferral):
+            self._on_deferred(state, note.record)
+        elif state.deferrals_full and self._shards.may_defer(state):
+            self._more_wanted()
+
+    def _on_ended(self, state: ShardState, note: LedgerRecord) -> None:
+        state.close_id(note.request_id, note.offset)
+        if note.offset in state.ledger.deferred:
+            self.drop_deferral(state, note.offset)
+        state.finish(note.offset)
+
+    def _on_deferred(self, state: ShardState, record: Record) -> None:
+        state.putting.discard(record.offset)
+        if state.ledger.ends_at(record.offset):
+            self.drop_deferral(state, record.offset)
+        state.finish(record.offset)
+
+
+def _where(state: ShardState) -> dict[str, object]:
+    return {"topic": state.shard.topic, "partition": state.shard.partition}

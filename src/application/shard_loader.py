@@ -1,0 +1,129 @@
+"""Takes a shard over: where the group stands, what it had noted, and what it had put off."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from application.commit_metadata import read_metadata, write_metadata
+from application.positions import Positions
+from application.shards import Shards, ShardState
+from application.where_to_begin import NEW_TOPIC, BeginAt, StopShard, where_to_begin
+from domain.errors import LogUnavailable, UnknownVersion
+from domain.ledger import Extent, LedgerRecord, Places, digest_of
+from domain.log import Bounds, Position
+from domain.ports import Clock, DeliveryLedger, MessageLog
+from domain.topic import Start, Topic
+
+RETRY_SECONDS = 1.0
+
+logger = logging.getLogger("herald.positions")
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The first offset to read, and what is committed."""
+
+    offset: int
+    committed: Position
+
+
+class ShardLoader:
+    """Loads shards, each in a task of its own. It waits as long as the log does not answer."""
+
+    def __init__(
+        self,
+        log: MessageLog,
+        ledger: DeliveryLedger,
+        clock: Clock,
+        shards: Shards,
+        positions: Positions,
+        topics: Mapping[str, Topic],
+    ) -> None:
+        self._log = log
+        self._ledger = ledger
+        self._clock = clock
+        self._shards = shards
+        self._positions = positions
+        self._topics = topics
+
+    async def load(self, state: ShardState) -> Begin | None:
+        """Where the shard is to be begun. None: it must not be read, and its `trouble` says why."""
+        while True:
+            try:
+                return await self._load(state)
+            except LogUnavailable:
+                await self._clock.sleep(RETRY_SECONDS)
+            except UnknownVersion as error:
+                self._stop(state, str(error))
+                return None
+
+    async def _load(self, state: ShardState) -> Begin | None:
+        position = await self._log.committed(state.shard)
+        extent = await self._ledger.extent(state.shard)
+        await self._recall(state, extent, read_metadata(position.metadata if position else ""))
+        bounds = (await self._log.bounds({state.shard}))[state.shard]
+        state.end = bounds.end
+        begin = await self._begin(state, position, bounds, extent)
+        if isinstance(begin, StopShard):
+            self._stop(state, begin.reason)
+            return None
+        self._tell(state, begin)
+        if position is None:
+            position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
+            await self._log.commit({state.shard: position})
+        return Begin(begin.offset, position)
+
+    async def _recall(self, state: ShardState, extent: Extent, needed: Places | None) -> None:
+        """Folds what this process does not know yet; a call that was broken off goes on where it was."""
+        known = state.ledger
+        if _is_before(extent, known.next):
+            known = state.ledger = self._shards.forget(state.shard)
+        since = known.next
+        if since == Places(0, 0) and needed is not None:
+            # The newest record always, whether needed or not: it tells whether the topic is still the same.
+            since = Places(min(needed.ledger, max(0, extent.ledger.end - 1)), needed.deferred)
+        async for some in self._ledger.recall(state.shard, since):
+            for written in some:
+                known.fold(written)
+            await self._clock.sleep(0)
+        known.reach(Places(extent.ledger.end, extent.deferred.end))
+
+    async def _begin(
+        self, state: ShardState, position: Position | None, bounds: Bounds, extent: Extent
+    ) -> BeginAt | StopShard:
+        newest = state.ledger.newest
+        if newest is not None and await self._is_another_topic(state, newest):
+            return StopShard(
+                f"offset {newest.offset} holds another message than the ledger says: {NEW_TOPIC}"
+            )
+        topic = self._topics.get(state.shard.topic)
+        start = topic.start if topic is not None else Start.BEGINNING
+        return where_to_begin(position, bounds, start, ledger_end=extent.ledger.end, newest=newest)
+
+    async def _is_another_topic(self, state: ShardState, newest: LedgerRecord) -> bool:
+        record = await self._log.peek(state.shard, newest.offset)
+        return record is not None and digest_of(record.value) != newest.digest
+
+    def _tell(self, state: ShardState, begin: BeginAt) -> None:
+        if begin.forgotten:
+            logger.warning(
+                "the log had forgotten the group's position; its ledger says %d",
+                begin.offset,
+                extra=_where(state, "position_forgotten"),
+            )
+        if begin.lost:
+            self._positions.note_overtaken(state, begin.lost)
+
+    def _stop(self, state: ShardState, reason: str) -> None:
+        self._shards.forget(state.shard)
+        state.trouble = reason
+        logger.error("a shard is not read: %s", reason, extra=_where(state, "shard_stopped"))
+
+
+def _is_before(extent: Extent, known: Places) -> bool:
+    """Whether the notes end before what was folded of them: they were made anew."""
+    return extent.ledger.end < known.ledger or extent.deferred.end < known.deferred
+
+
+def _where(state: ShardState, action: str) -> dict[str, object]:
+    return {"action": action, "topic": state.shard.topic, "partition": state.shard.partition}
