@@ -66,7 +66,7 @@ class LedgerContract:
 
     async def test_each_note_is_recalled_at_its_position_the_ledger_first(self, rig: Rig) -> None:
         shard = rig.shard()
-        notes = [put(shard, 7), entry(3), put(shard, 8), entry(4), entry(5, State.DEAD)]
+        notes: list[Note] = [put(shard, 7), entry(3), put(shard, 8), entry(4), entry(5, State.DEAD)]
         async with rig.ledger(GROUP) as ledger:
             positions = await ledger.write(shard, notes)
             found = await recalled(ledger, shard)
