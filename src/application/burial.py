@@ -3,6 +3,7 @@
 import logging
 
 from application.counts import DeliveryCounts
+from application.tick import Tick
 from application.verdict import Dead
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
@@ -18,11 +19,14 @@ logger = logging.getLogger("herald.dead_letters")
 class Burial:
     """A letter that cannot be kept holds its shard, and is tried again until it is kept."""
 
-    def __init__(self, dead_letters: DeadLetters, clock: Clock, group: str, counts: DeliveryCounts) -> None:
+    def __init__(
+        self, dead_letters: DeadLetters, clock: Clock, group: str, counts: DeliveryCounts, tick: Tick
+    ) -> None:
         self._dead_letters = dead_letters
         self._clock = clock
         self._group = group
         self._counts = counts
+        self._tick = tick
 
     async def bury(self, record: Record, dead: Dead, attempts: int) -> None:
         """Returns when the letter is kept."""
@@ -46,6 +50,7 @@ class Burial:
     async def _keep(self, letter: DeadLetter) -> None:
         pause = FIRST_PAUSE
         while True:
+            self._tick.check()
             try:
                 return await self._dead_letters.keep(letter)
             except LogUnavailable as error:

@@ -75,7 +75,7 @@ class DeliveryEngine:
         self._books = Bookkeeper(ledger, clock, self.shards, lanes, self._tick, self._wake, self._poll_again)
         self._settlement = Settlement(lanes, self._books, counts, clock)
         self._intake = Intake(decode, channel, clock, policy, topics)
-        burial = Burial(dead_letters, clock, self._group, counts)
+        burial = Burial(dead_letters, clock, self._group, counts, self._tick)
         self._burials = BurialQueue(burial, self._note_buried)
         self._dispatcher = Dispatcher(
             Parts(

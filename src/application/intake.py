@@ -75,9 +75,13 @@ class Intake:
         read = self._read(deferral.record, state)
         if not isinstance(read, Delivery):
             return read
+        request_id = read.message.request_id
+        if state.ledger.sent_digest(request_id) == digest_of(deferral.record.value):
+            return REPEATED  # a put that was given up was written after all, behind the tombstone
         read.is_deferred = True
-        self._go_on(read, deferral.attempts, deferral.uncertain, deferral.due)
-        state.open_ids[read.message.request_id] = read
+        if not self._go_on_from_tries(read):
+            self._go_on(read, deferral.attempts, deferral.uncertain, deferral.due)
+        state.open_ids[request_id] = read
         return self._unless_spent(read)
 
     def passed(self, state: ShardState, offset: int) -> list[Deferral]:
@@ -102,18 +106,23 @@ class Intake:
         return self._open(read, state)
 
     def _open(self, delivery: Delivery, state: ShardState) -> Taken:
-        request_id = delivery.message.request_id
-        tried = state.ledger.tried(delivery.offset, request_id)
-        if tried is not None:
-            policy = self.policy
-            wait = (
-                policy.uncertain_wait(tried.uncertain)
-                if tried.state is State.UNCERTAIN
-                else policy.wait(tried.attempts, 0.0)
-            )
-            self._go_on(delivery, tried.attempts, tried.uncertain, tried.at + wait)
-        state.open_ids[request_id] = delivery
+        self._go_on_from_tries(delivery)
+        state.open_ids[delivery.message.request_id] = delivery
         return self._unless_spent(delivery)
+
+    def _go_on_from_tries(self, delivery: Delivery) -> bool:
+        """Whether the ledger knows of tries that no deferral carries, as a process notes before it ends."""
+        tried = delivery.shard.ledger.tries_not_carried(delivery.offset, delivery.message.request_id)
+        if tried is None:
+            return False
+        policy = self.policy
+        wait = (
+            policy.uncertain_wait(tried.uncertain)
+            if tried.state is State.UNCERTAIN
+            else policy.wait(tried.attempts, 0.0)
+        )
+        self._go_on(delivery, tried.attempts, tried.uncertain, tried.at + wait)
+        return True
 
     def _go_on(self, delivery: Delivery, attempts: int, uncertain: int, due: float) -> None:
         """`due` in epoch seconds; a message's waiting survives the process that began it."""

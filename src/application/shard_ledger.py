@@ -80,10 +80,12 @@ class ShardLedger:
         """The digest of the value that was sent under this id within the window."""
         return self.window.digest(request_id)
 
-    def tried(self, offset: int, request_id: str) -> LedgerRecord | None:
-        """How far an unfinished message had come."""
+    def tries_not_carried(self, offset: int, request_id: str) -> LedgerRecord | None:
+        """How far an unfinished message had come, where its deferral does not say so or it has none."""
         _, record = self._tried.get(offset, (0, None))
-        return record if record is not None and record.request_id == request_id else None
+        if record is None or record.request_id != request_id or self._is_carried(record):
+            return None
+        return record
 
     # Asked by the commit ----------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ class Tick:
     """Beats once in `every` seconds; after a gap longer than `limit` the process must end at once.
 
     Its shards may be another process's by now, so nothing may be sent or written any more. The beat itself
-    looks before it renews the time, because on waking it may run first; so do each send, note and commit,
-    because they may. `end` does not return in a real process.
+    looks before it renews the time, because on waking it may run first; so does each send, note, dead
+    letter and commit, because they may. `end` does not return in a real process.
     """
 
     def __init__(self, clock: Clock, every: float, limit: float, end: Callable[[str], None]) -> None:
