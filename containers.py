@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dependency_injector import containers, providers
 
 from adapters.email_address import address_fault, ascii_domain
+from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_ledger import MemoryLedger
 from adapters.message_json import RequestDecoder, decode_record, encode
@@ -24,6 +25,7 @@ from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteLedgerRet
 from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
+from application.circuit_breaker import BreakerPolicy
 from application.counts import DeliveryCounts, ProduceCounts
 from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
@@ -80,12 +82,12 @@ def _kafka_publisher(connection: "KafkaConnection", settings: Settings) -> Messa
 
 
 def _kafka_log(
-    connection: "KafkaConnection", settings: Settings, group: str, topics: list[str]
+    connection: "KafkaConnection", settings: Settings, group: str, topics: list[str], times: GroupTimes
 ) -> MessageLog:
     from adapters.kafka_log import KafkaLog
 
     group_id = f"{settings.kafka.group_prefix}{group}"
-    return KafkaLog(connection, group, group_id, topics, settings.delivery.drain_seconds)
+    return KafkaLog(connection, group, group_id, topics, times=times)
 
 
 def _kafka_ledger(connection: "KafkaConnection", group: str) -> DeliveryLedger:
@@ -163,22 +165,8 @@ def _notify_by_email(
 # The engine -----------------------------------------------------------------------------------
 
 
-def _retry_policy(settings: Settings) -> RetryPolicy:
-    delivery = settings.delivery
-    return RetryPolicy(
-        first_seconds=delivery.first_retry_seconds,
-        max_seconds=delivery.max_retry_seconds,
-        max_attempts=delivery.max_attempts,
-        max_uncertain=delivery.max_uncertain,
-    )
-
-
-def _engine_options(settings: Settings) -> EngineOptions:
-    return EngineOptions(
-        concurrency=settings.delivery.concurrency,
-        drain_seconds=settings.delivery.drain_seconds,
-        dedupe_messages=settings.delivery.dedupe_messages,
-    )
+def _most_per_second(settings: Settings, group: str) -> float:
+    return settings.sms.max_per_second if group == "sms" else settings.smtp.max_per_second
 
 
 def _topics_by_name(settings: Settings) -> dict[str, Topic]:
@@ -190,7 +178,12 @@ def _produce(publisher: MessagePublisher, settings: Settings, counts: ProduceCou
 
 
 class Container(containers.DeclarativeContainer):
-    """One process's objects. `Container(settings=...)`; a consumer's also says `group="email"`."""
+    """One process's objects. `Container(settings=...)`; a consumer's also says `group="email"`.
+
+    `retry_policy`, `engine_options`, `breaker_policy` and `group_times` also hold numbers that no setting
+    has. A program that wants other ones, such as a test that cannot wait for an hour, adds them before it
+    builds a container: `Container.engine_options.add_kwargs(stalled_seconds=10.0)`.
+    """
 
     settings = providers.Dependency(instance_of=Settings)
     group = providers.Dependency(instance_of=str, default="")
@@ -200,6 +193,27 @@ class Container(containers.DeclarativeContainer):
     topics = settings.provided.configured_topics.call()
     subscribed = providers.Callable(_subscribed, settings, group)
     dead_letter_days = settings.provided.broker.dead_letter_days
+    delivery = settings.provided.delivery
+
+    # Times and bounds, also those that no setting holds.
+    retry_policy = providers.Singleton(
+        RetryPolicy,
+        first_seconds=delivery.first_retry_seconds,
+        max_seconds=delivery.max_retry_seconds,
+        max_attempts=delivery.max_attempts,
+        max_uncertain=delivery.max_uncertain,
+    )
+    breaker_policy = providers.Singleton(BreakerPolicy)
+    group_times = providers.Singleton(GroupTimes, drain=delivery.drain_seconds)
+    engine_options = providers.Singleton(
+        EngineOptions,
+        concurrency=delivery.concurrency,
+        drain_seconds=delivery.drain_seconds,
+        dedupe_messages=delivery.dedupe_messages,
+        most_per_second=providers.Callable(_most_per_second, settings, group),
+        frozen_seconds=group_times.provided.frozen,
+        breaker=breaker_policy,
+    )
 
     memory_broker = providers.Singleton(MemoryBroker, clock)
     sqlite_path = providers.Factory(Path, settings.provided.sqlite.path)
@@ -217,7 +231,7 @@ class Container(containers.DeclarativeContainer):
     message_log = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteLog, sqlite_group_file, subscribed),
-        kafka=providers.Singleton(_kafka_log, kafka_connection, settings, group, subscribed),
+        kafka=providers.Singleton(_kafka_log, kafka_connection, settings, group, subscribed, group_times),
         memory=providers.Singleton(MemoryLog, memory_broker, group, subscribed),
     )
     ledger = providers.Selector(
@@ -282,10 +296,10 @@ class Container(containers.DeclarativeContainer):
         decode=providers.Object(decode_record),
         dead_letters=dead_letters,
         clock=clock,
-        policy=providers.Singleton(_retry_policy, settings),
+        policy=retry_policy,
         jitter=jitter,
         topics=providers.Singleton(_topics_by_name, settings),
-        options=providers.Singleton(_engine_options, settings),
+        options=engine_options,
         counts=delivery_counts,
         end_at_once=providers.Object(end_at_once),
     )

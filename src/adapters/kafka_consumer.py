@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from adapters.kafka_connection import stop_in_time
+from adapters.kafka_times import GroupTimes
 from domain.log import Shard
 
 ConsumerClass = Callable[..., Any]
@@ -21,40 +21,6 @@ ConsumerClass = Callable[..., Any]
 # errors of the group's coordination, which aiokafka holds back until somebody asks for records.
 NOBODY = TopicPartition("herald-asks-for-nothing", 0)
 _COORDINATION_DIED = "Unexpected error during coordination"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupTimes:
-    """How long the group's members wait for each other, and this one for the brokers, in seconds.
-
-    They build on one another: a rebalance leaves time to drain; JoinGroup blocks on the broker for as
-    long as a rebalance lasts, so a request must be allowed to take longer. `answer` is for what has
-    to end sooner, `pause` between tries, growing to `longest_pause`.
-    """
-
-    drain: float
-    session: float = 30.0
-    heartbeat: float = 3.0
-    rebalance_margin: float = 10.0
-    request_margin: float = 15.0
-    start: float = 60.0
-    answer: float = 5.0
-    stop: float = 5.0
-    pause: float = 0.2
-    longest_pause: float = 5.0
-
-    @property
-    def give_back(self) -> float:
-        """The longest wait for the reader's answer; the rest of the margin is for the others to join."""
-        return self.drain + 0.3 * self.rebalance_margin
-
-    @property
-    def rebalance(self) -> float:
-        return self.drain + self.rebalance_margin
-
-    @property
-    def request(self) -> float:
-        return self.rebalance + self.request_margin
 
 
 def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
@@ -70,6 +36,8 @@ def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
         "heartbeat_interval_ms": _ms(times.heartbeat),
         "rebalance_timeout_ms": _ms(times.rebalance),
         "request_timeout_ms": _ms(times.request),
+        "max_poll_interval_ms": _ms(times.poll),
+        "connections_max_idle_ms": _ms(times.idle),
         # A topic that was away when the group was formed, also for a moment, is noticed by this alone.
         "metadata_max_age_ms": 5_000,
         "max_partition_fetch_bytes": 262_144,

@@ -14,7 +14,6 @@ from adapters.kafka_commit import Committer, Evicted
 from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
 from adapters.kafka_consumer import (
     ConsumerClass,
-    GroupTimes,
     RebalanceListener,
     consumer_options,
     is_evicted,
@@ -26,6 +25,7 @@ from adapters.kafka_membership import Membership
 from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_positions import KafkaPositions
 from adapters.kafka_reading import Readings
+from adapters.kafka_times import GroupTimes
 from domain.errors import HeraldError, LogUnavailable
 from domain.log import Bounds, LogEvent, Overtaken, Position, Shard
 

@@ -63,7 +63,7 @@ class DeliveryEngine:
         end_at_once: Callable[[str], None],
     ) -> None:
         self.counts = counts
-        self.breaker = CircuitBreaker(options.concurrency, jitter)
+        self.breaker = CircuitBreaker(options.concurrency, jitter, options.breaker)
         self.shards = Shards(options.limits, options.dedupe_messages)
         self._group = channel.group
         self._log = log

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from application.circuit_breaker import BreakerPolicy
 from application.shards import HoldingLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """Numbers of one engine; times in seconds."""
+    """Numbers of one engine; times in seconds.
+
+    `most_per_second`: tries; 0 for no cap. `frozen_seconds`: half of what the group waits for a silent one.
+    """
 
     concurrency: int = 64
     drain_seconds: float = 20.0
@@ -20,4 +24,6 @@ class EngineOptions:
     frozen_seconds: float = 15.0
     fetch_limit: int = 500
     dedupe_messages: int = 100_000
+    most_per_second: float = 0.0
     limits: HoldingLimits = field(default_factory=HoldingLimits)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)

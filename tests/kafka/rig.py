@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from adapters.kafka_connection import KafkaConnection
-from adapters.kafka_consumer import GroupTimes
 from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
+from adapters.kafka_times import GroupTimes
 from adapters.kafka_topics import KafkaTopicCatalog
 from domain.dead_letter import DeadLetter
 from domain.ledger import ledger_topic

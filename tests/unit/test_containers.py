@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from dependency_injector import containers
 from dependency_injector.errors import Error as WiringError
 
 from adapters.memory import MemoryPublisher
@@ -11,7 +12,7 @@ from containers import Container
 from domain.message import Message
 from domain.outcome import Delivered, Outcome
 from domain.ports import Mail
-from entrypoints.settings_model import Broker, Settings
+from entrypoints.settings_model import Broker, Settings, Sms, Smtp
 
 PARTS = ("publisher", "message_log", "dead_letters", "topic_catalog", "apply_topics", "produce", "engine")
 
@@ -92,3 +93,31 @@ async def test_two_containers_share_nothing() -> None:
 def test_settings_must_be_given() -> None:
     with pytest.raises(WiringError, match="settings"):
         Container().publisher()
+
+
+def test_numbers_that_no_setting_holds_can_be_given_by_a_program_of_its_own() -> None:
+    @containers.copy(Container)
+    class Quick(Container):
+        """A program does this to `Container` itself; here that would reach other tests."""
+
+    Quick.group_times.add_kwargs(session=6.0)
+    Quick.retry_policy.add_kwargs(defer_after_seconds=2.0, uncertain_waits=(0.1, 0.2, 0.3))
+    Quick.engine_options.add_kwargs(stalled_seconds=10.0)
+    subject = Quick(settings=Settings(smtp=Smtp(max_per_second=5)), group="email")
+
+    policy, options, times = subject.retry_policy(), subject.engine_options(), subject.group_times()
+
+    assert (policy.defer_after_seconds, policy.uncertain_wait(9), policy.max_attempts) == (2.0, 0.3, 50)
+    assert (options.stalled_seconds, options.frozen_seconds, options.most_per_second) == (10.0, 3.0, 5)
+    assert (times.session, times.drain) == (6.0, 20.0)
+
+
+def test_each_group_has_a_cap_of_its_own() -> None:
+    settings = Settings(smtp=Smtp(max_per_second=5), sms=Sms(max_per_second=7))
+
+    caps = [
+        Container(settings=settings, group=group).engine_options().most_per_second
+        for group in ("email", "sms")
+    ]
+
+    assert caps == [5, 7]

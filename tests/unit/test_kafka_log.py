@@ -11,8 +11,9 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.structs import OffsetAndMetadata
 
 from adapters.kafka_connection import KafkaConnection
-from adapters.kafka_consumer import GroupTimes, consumer_options
+from adapters.kafka_consumer import consumer_options
 from adapters.kafka_log import KafkaLog
+from adapters.kafka_times import GroupTimes
 from domain.errors import HeraldError, LogUnavailable
 from domain.log import Assigned, Bounds, Fetched, LogEvent, Lost, Overtaken, Position, Revoking, Shard
 from tests.kafka.fakes import REFUSED, FakeAdmin, FakeBroker, FakeConsumer
