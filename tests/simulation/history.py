@@ -12,6 +12,7 @@ from random import Random
 from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
 from application.shards import HoldingLimits
+from domain.ledger import Deferral
 from domain.log import Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
@@ -164,15 +165,18 @@ class History:
         self.world.broker.down = self.world.broker.loses_answers = self.world.dead_letters.away = False
         if not self.processes:
             await self.start()
-        await self.until_all_is_committed()
+        await self.until_all_is_finished()
         for stack, _ in self.processes:
             await stack.aclose()
 
-    async def until_all_is_committed(self) -> None:
-        """Lost answers are asked again after an hour at the latest, three times at most."""
+    async def until_all_is_finished(self) -> None:
+        """Lost answers are asked again after an hour at the latest, three times at most.
+
+        The commit alone tells nothing: it passes what is put off.
+        """
         for _ in range(4 * 60):
             await self.world.clock.advance(60.0)
-            if not self.not_committed():
+            if not self.not_committed() and not self.put_off():
                 return
 
     # What must hold ---------------------------------------------------------------------------
@@ -199,6 +203,17 @@ class History:
             if seen != [request_id for request_id in order if request_id in set(seen)]:
                 wrong.append(tuple(seen))
         return wrong
+
+    def put_off(self) -> set[tuple[int, int]]:
+        """Partition and offset of what is still kept apart."""
+        kept: dict[tuple[int, int], bool] = {}
+        for (_, shard), deferrals in self.world.broker.deferrals.items():
+            for note in deferrals.notes:
+                is_put = isinstance(note, Deferral)
+                kept[shard.partition, note.record.offset if isinstance(note, Deferral) else note.offset] = (
+                    is_put
+                )
+        return {place for place, is_put in kept.items() if is_put}
 
     def not_committed(self) -> list[int]:
         ends = [self.world.broker.bounds(Shard(TOPIC, partition)).end for partition in range(PARTITIONS)]

@@ -22,4 +22,5 @@ async def test_whatever_happens_nothing_is_lost_or_out_of_order(seed: int) -> No
     assert history.lost() == set()
     assert history.out_of_order() == []
     assert history.not_committed() == []
+    assert history.put_off() == set()
     assert history.stuck_stops == 0
