@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Site:
             "HERALD_INBOX__HTTP_PORT": str(http),
             **log,
         }
+        self.program: Sequence[str] = HERALD
         self.running: list[subprocess.Popen[bytes]] = []
         self.http = plain_client(timeout=15.0)
 
@@ -74,7 +75,7 @@ class Site:
         output = (self.folder / "output.txt").open("ab")
         with output:
             process = subprocess.Popen(
-                [*HERALD, *arguments],
+                [*self.program, *arguments],
                 cwd=self.folder,
                 env={**self.environ, **environ},
                 stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, Self, cast
@@ -44,6 +45,7 @@ class ReceivedText:
     path: str
     headers: dict[str, str]
     fields: dict[str, str]
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class SmsTestProvider:
     connections: int = 0
     port: int = 0
     always: HttpAnswer | None = None
+    by_number: dict[str, HttpAnswer] = field(default_factory=dict)
     on_connect: HttpAnswer | None = None
     _next: deque[HttpAnswer] = field(default_factory=deque)
     _something_seen: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,10 +120,13 @@ class SmsTestProvider:
         text = ReceivedText(head[0], headers, fields)
         self.requests.append(text)
         self._something_seen.set()
-        said = self._next.popleft() if self._next else self.always or self._accept()
+        said = self._next.popleft() if self._next else self._usual(text)
         if said.is_accepted:
             self.texts.append(text)
         await self._say(said, writer)
+
+    def _usual(self, text: ReceivedText) -> HttpAnswer:
+        return self.by_number.get(text.fields.get("To", "")) or self.always or self._accept()
 
     def _accept(self) -> HttpAnswer:
         return answer(201, {"sid": f"SM{len(self.texts) + 1:032}", "status": "queued"})

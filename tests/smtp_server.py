@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import ssl
+import time
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -46,10 +47,19 @@ class ReceivedMail:
     sender: str
     recipient: str
     data: bytes
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def message(self) -> EmailMessage:
         return BytesParser(policy=default).parsebytes(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A recipient was named, whatever became of it."""
+
+    recipient: str
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -62,11 +72,13 @@ class SmtpTestServer:
     password: str | None = None
     challenge: bytes | None = None  # instead of a right one
     mails: list[ReceivedMail] = field(default_factory=list)
+    tries: list[Try] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     connections: int = 0
     port: int = 0
     always: dict[str, Answer] = field(default_factory=dict)
     by_recipient: dict[str, Answer] = field(default_factory=dict)  # at RCPT, by address
+    at_content: dict[str, Answer] = field(default_factory=dict)  # at the final dot, by address
     _next: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     _seen: Counter[str] = field(default_factory=Counter)
     _something_seen: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,7 +157,7 @@ class _Session:
         self.server = server
         self.reader = reader
         self.writer = writer
-        self.sender = self.recipient = ""
+        self.sender = self.recipient = self.address = ""
         self.is_open = True
 
     async def run(self) -> None:
@@ -210,15 +222,17 @@ class _Session:
 
     async def on_rcpt(self, rest: str) -> None:
         self.recipient = rest
-        address = rest.partition("<")[2].partition(">")[0]
-        await self.reply("RCPT", self.server.by_recipient.get(address, say("250 2.1.5 ok")))
+        self.address = rest.partition("<")[2].partition(">")[0]
+        self.server.tries.append(Try(self.address))
+        await self.reply("RCPT", self.server.by_recipient.get(self.address, say("250 2.1.5 ok")))
 
     async def on_data(self, _: str) -> None:
         if not (await self.reply("DATA", say("354 end with a dot"))).startswith(b"354"):
             return
         data = await self.reader.readuntil(b"\r\n.\r\n")
         mail = data[:-3].replace(b"\r\n..", b"\r\n.")
-        answer = self.server.answer("content", say(f"250 2.0.0 Ok: queued as Q{len(self.server.mails) + 1}"))
+        usual = say(f"250 2.0.0 Ok: queued as Q{len(self.server.mails) + 1}")
+        answer = self.server.answer("content", self.server.at_content.get(self.address, usual))
         if answer.data.startswith(b"2"):
             self.server.mails.append(ReceivedMail(self.sender, self.recipient, mail))
         await self.give(answer)
