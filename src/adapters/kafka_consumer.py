@@ -5,16 +5,17 @@ The few looks at private attributes stand here alone; the library's version is p
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from adapters.kafka_connection import stop_in_time
+from adapters.kafka_connection import explain, stop_in_time
 from adapters.kafka_times import GroupTimes
-from domain.log import Shard
+from domain.errors import LogUnavailable
+from domain.log import Bounds, Shard
 
 ConsumerClass = Callable[..., Any]
 # Asked for when no shard is wanted: naming none would mean all, and not asking at all would hide the
@@ -84,6 +85,33 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aio
 
 def partition_of(shard: Shard) -> TopicPartition:
     return TopicPartition(shard.topic, shard.partition)
+
+
+async def bounds_of(
+    consumer: Any, partitions: Collection[TopicPartition], seconds: float
+) -> dict[TopicPartition, Bounds]:
+    """First and next offset of each partition. Raises `LogUnavailable` after `seconds` at the latest."""
+    asked = list(partitions)
+    try:
+        async with asyncio.timeout(seconds):
+            firsts = await consumer.beginning_offsets(asked)
+            ends = await consumer.end_offsets(asked)
+        return {partition: Bounds(firsts[partition], ends[partition]) for partition in asked}
+    except (errors.KafkaError, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka did not tell where the log begins and ends: {explain(error)}") from error
+    except KeyError as error:
+        raise LogUnavailable("Kafka did not tell where a partition begins and ends") from error
+
+
+def position_in(consumer: Any, partition: TopicPartition) -> int | None:
+    """What aiokafka reads next, past what holds no record; None for what is not read, or not from anywhere.
+
+    Its own `position` would wait for that.
+    """
+    subscription = consumer._subscription.subscription  # noqa: SLF001
+    assignment = None if subscription is None else subscription.assignment
+    state = None if assignment is None else assignment.state_value(partition)
+    return int(state.position) if state is not None and state.has_valid_position else None
 
 
 def is_evicted(consumer: Any) -> bool:

@@ -15,6 +15,7 @@ from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
 from adapters.kafka_consumer import (
     ConsumerClass,
     RebalanceListener,
+    bounds_of,
     consumer_options,
     is_evicted,
     partition_of,
@@ -24,10 +25,11 @@ from adapters.kafka_doubts import Doubts
 from adapters.kafka_membership import Membership
 from adapters.kafka_poller import KafkaPoller
 from adapters.kafka_positions import KafkaPositions
-from adapters.kafka_reading import Readings
+from adapters.kafka_reader import KafkaReader
+from adapters.kafka_reading import Readings, record_of
 from adapters.kafka_times import GroupTimes
 from domain.errors import HeraldError, LogUnavailable
-from domain.log import Bounds, LogEvent, Overtaken, Position, Shard
+from domain.log import Bounds, LogEvent, Overtaken, Position, Record, Shard
 
 log = logging.getLogger("herald.kafka")
 
@@ -60,6 +62,9 @@ class KafkaLog:
         self._membership = Membership(self._wake)
         self._readings = Readings()
         self._positions = KafkaPositions(connection, group_id, admin_class=admin_class)
+        self._reader = KafkaReader(
+            connection, answer_seconds=self._times.answer, consumer_class=consumer_class
+        )
         self._committer = Committer(seconds=self._times.answer)
         self._doubts = Doubts(
             self._readings,
@@ -99,6 +104,7 @@ class KafkaLog:
         if self._consumer is not None:
             await stop_consumer(self._consumer, self._times.stop)
         await self._positions.close()
+        await self._reader.close()
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -150,17 +156,19 @@ class KafkaLog:
         partitions = [partition_of(shard) for shard in shards]
         if self._consumer is None:
             raise LogUnavailable(self._reason)
-        try:
-            async with asyncio.timeout(self._times.answer):
-                firsts = await self._consumer.beginning_offsets(partitions)
-                ends = await self._consumer.end_offsets(partitions)
-            return {s: Bounds(firsts[partition_of(s)], ends[partition_of(s)]) for s in shards}
-        except (errors.KafkaError, TimeoutError) as error:
-            raise LogUnavailable(
-                f"Kafka did not tell where the log begins and ends: {explain(error)}"
-            ) from error
-        except KeyError as error:
-            raise LogUnavailable("Kafka did not tell where a partition begins and ends") from error
+        found = await bounds_of(self._consumer, partitions, self._times.answer)
+        return {shard: found[partition_of(shard)] for shard in shards}
+
+    async def peek(self, shard: Shard, offset: int) -> Record | None:
+        """See the port."""
+        found = await self._reader.look(partition_of(shard), offset)
+        return None if found is None else record_of(shard, found)
+
+    def reached(self, shard: Shard) -> int | None:
+        """See the port."""
+        if shard not in self._membership.shards or not self._membership.is_open:
+            return None
+        return self._readings.reached(shard)
 
     async def commit(self, positions: Mapping[Shard, Position]) -> None:
         """See the port."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aiokafka import errors
+from aiokafka import TopicPartition, errors
 
 from adapters.kafka_connection import explain
 from adapters.kafka_consumer import (
@@ -15,6 +15,7 @@ from adapters.kafka_consumer import (
     has_stopped_coordinating,
     has_stopped_fetching,
     partition_of,
+    position_in,
 )
 from adapters.kafka_reading import Polled, Reading, Readings
 from domain.errors import HeraldError
@@ -78,8 +79,14 @@ class KafkaPoller:
         else:
             self.trouble = None
             self._readings.accept(self._polled, answer)
+            self._readings.pass_over(self._polled, self._positions())
         if has_stopped_fetching(self._consumer):
             raise HeraldError("the Kafka client has stopped fetching; this process must be started anew")
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        """Only after an answer: an error may have moved them past records that it dropped."""
+        positions = {partition: position_in(self._consumer, partition) for partition in self._polled}
+        return {partition: at for partition, at in positions.items() if at is not None}
 
     async def close(self) -> None:
         """Ends the running question. Records of it are read again by whoever gets the shard."""

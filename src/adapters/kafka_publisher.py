@@ -23,8 +23,8 @@ METADATA_AGE_MS = 60_000
 ProducerClass = Callable[..., Any]
 
 
-class _WritingClient:
-    """What the publisher and the dead letters share: a producer that is kept alive, and its writer."""
+class WritingClient:
+    """What all share that write: a producer that is kept alive, and its writer."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class KafkaPublisher:
         producer_class: ProducerClass = AIOKafkaProducer,
     ) -> None:
         backlog = Backlog(waiting_records, waiting_bytes)
-        self._client = _WritingClient(
+        self._client = WritingClient(
             connection, publish_timeout_seconds, gather_seconds, backlog, producer_class
         )
 
@@ -128,7 +128,7 @@ class KafkaDeadLetters:
         producer_class: ProducerClass = AIOKafkaProducer,
     ) -> None:
         backlog = Backlog(10_000, 64 << 20)
-        self._client = _WritingClient(connection, timeout_seconds, 0.0, backlog, producer_class)
+        self._client = WritingClient(connection, timeout_seconds, 0.0, backlog, producer_class)
 
     async def __aenter__(self) -> Self:
         self._client.open()

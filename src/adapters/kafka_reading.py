@@ -15,8 +15,8 @@ Polled = Mapping[TopicPartition, "Reading"]
 class Reading:
     """One shard since `begin`. A new `begin` is a new object, so that late answers to the old are told apart.
 
-    `next`: the offset after the last record taken from Kafka. Ours, because aiokafka's own position
-    moves also past records that an error made it drop.
+    `next`: the offset after the last record taken from Kafka, or after what holds none. Ours, because
+    aiokafka's own position moves also past records that an error made it drop.
     """
 
     __slots__ = ("first", "is_doubted", "next", "stash")
@@ -55,6 +55,13 @@ class Readings:
         """Where each shard goes on."""
         return {shard: reading.next for shard, reading in self._active.items()}
 
+    def reached(self, shard: Shard) -> int | None:
+        """The offset after the last record handed out, or after what holds none; None: not begun."""
+        reading = self._active.get(shard)
+        if reading is None:
+            return None
+        return reading.stash[0].offset if reading.stash else reading.next
+
     def accept(self, polled: Polled, answer: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Takes what Kafka answered, but for shards that were taken away or begun anew meanwhile."""
         for partition, records in answer.items():
@@ -66,6 +73,13 @@ class Readings:
             reading.stash.extend(fresh)
             if fresh:
                 reading.next = fresh[-1].offset + 1
+
+    def pass_over(self, polled: Polled, positions: Mapping[TopicPartition, int]) -> None:
+        """What lies before these positions was answered: beyond the records there are offsets without any."""
+        for partition, position in positions.items():
+            reading = polled[partition]
+            if self.is_current(Shard(partition.topic, partition.partition), reading):
+                reading.next = max(reading.next, position)
 
     def doubt(self, polled: Polled, partitions: Iterable[TopicPartition]) -> list[tuple[Shard, Reading]]:
         """Kafka has nothing at these positions; they are not polled until someone has looked why."""

@@ -1,7 +1,8 @@
 """`TopicCatalog` over Kafka."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Self
 
@@ -12,12 +13,18 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from adapters.kafka_admin import AdminClass, admin_client
 from adapters.kafka_connection import KafkaConnection
 from domain.errors import HeraldError, LogUnavailable
-from domain.topic import FoundTopic, TopicPlan
+from domain.topic import Cleanup, FoundTopic, TopicPlan
 
 MOST_COPIES = 3
 SAFE_COPIES = 2
 NO_LEADER = -1
 POLL_SECONDS = 0.1
+# Kafka compacts whole segments, and none that is still written to.
+QUICK_COMPACTION = {
+    "segment.bytes": str(16 << 20),
+    "segment.ms": str(60 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+}
 
 # Answers to `create_topics` after which the same call may be made again.
 _PASSING = {
@@ -58,16 +65,8 @@ class KafkaTopicCatalog:
             # All topics are asked for: asking for one by name lets a broker that creates topics
             # by itself create it.
             shapes = await _shapes(admin, names)
-            retention = await _topic_settings(admin, shapes, "retention.ms")
-        return {
-            name: FoundTopic(
-                name=name,
-                partitions=len(shapes[name]),
-                replication_factor=min(len(p["replicas"]) for p in shapes[name]),
-                retention_ms=int(retention[name]),
-            )
-            for name in shapes
-        }
+            settings = await _topic_settings(admin, shapes, "retention.ms", "segment.ms", "cleanup.policy")
+        return {name: _found(name, shapes[name], settings[name]) for name in shapes}
 
     async def create(self, plans: Sequence[TopicPlan]) -> None:
         """See the port. Returns when every partition has a leader."""
@@ -89,10 +88,26 @@ def new_topic(plan: TopicPlan, brokers: int, largest_message: int) -> NewTopic:
     settings = {
         "retention.ms": str(plan.retention_ms),
         "min.insync.replicas": str(SAFE_COPIES if copies >= MOST_COPIES else 1),
+        "cleanup.policy": plan.cleanup.value,
     }
+    if plan.cleanup is Cleanup.COMPACT:
+        settings |= QUICK_COMPACTION
     if plan.extra_message_bytes:
         settings["max.message.bytes"] = str(largest_message + plan.extra_message_bytes)
     return NewTopic(plan.name, plan.partitions, copies, topic_configs=settings)
+
+
+def _found(name: str, shape: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> FoundTopic:
+    cleanup = settings["cleanup.policy"]
+    return FoundTopic(
+        name=name,
+        partitions=len(shape),
+        replication_factor=min(len(p["replicas"]) for p in shape),
+        retention_ms=int(settings["retention.ms"]),
+        # Both at once lose records for either reason; what compacts is what nobody expects.
+        cleanup=Cleanup.DELETE if cleanup == Cleanup.DELETE else Cleanup.COMPACT,
+        segment_ms=int(settings["segment.ms"]),
+    )
 
 
 def check_creation(topic: str, code: int, message: str | None = None) -> None:
@@ -114,7 +129,8 @@ async def _message_limits(admin: Any, broker: int, plans: Sequence[TopicPlan]) -
     named = {source for source in sources.values() if source}
     existing = await _shapes(admin, named) if named else {}
     own = await _topic_settings(admin, existing, "max.message.bytes")
-    return {name: int(own.get(source or "", usual)) for name, source in sources.items()}
+    own_limits = {name: int(settings["max.message.bytes"]) for name, settings in own.items()}
+    return {name: own_limits.get(source or "", usual) for name, source in sources.items()}
 
 
 async def _shapes(admin: Any, names: AbstractSet[str]) -> dict[str, list[Mapping[str, Any]]]:
@@ -129,31 +145,35 @@ async def _shapes(admin: Any, names: AbstractSet[str]) -> dict[str, list[Mapping
     return found
 
 
-async def _topic_settings(admin: Any, names: Mapping[str, Any], setting: str) -> dict[str, str]:
+async def _topic_settings(admin: Any, names: Mapping[str, Any], *asked: str) -> dict[str, dict[str, str]]:
+    """Each topic's settings of these names."""
     if not names:
         return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {setting: None}) for name in names]
-    values = await _settings(admin, resources)
-    if missing := names.keys() - values.keys():
-        raise LogUnavailable(f"Kafka does not tell {setting} of topic {min(missing)}; try again")
+    values = await _settings(admin, ConfigResourceType.TOPIC, names, asked)
+    for name, setting in itertools.product(names, asked):
+        if setting not in values.get(name, {}):
+            raise LogUnavailable(f"Kafka does not tell {setting} of topic {name}; try again")
     return values
 
 
 async def _largest_message(admin: Any, broker: int) -> int:
-    resource = ConfigResource(ConfigResourceType.BROKER, str(broker), {"message.max.bytes": None})
-    values = await _settings(admin, [resource])
-    if str(broker) not in values:
+    setting = "message.max.bytes"
+    values = await _settings(admin, ConfigResourceType.BROKER, [str(broker)], [setting])
+    if setting not in values.get(str(broker), {}):
         raise LogUnavailable("Kafka does not tell message.max.bytes; try again")
-    return int(values[str(broker)])
+    return int(values[str(broker)][setting])
 
 
-async def _settings(admin: Any, resources: list[ConfigResource]) -> dict[str, str]:
-    """The one asked setting of each resource that told it, by the resource's name."""
+async def _settings(
+    admin: Any, kind: ConfigResourceType, names: Iterable[str], asked: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """What each resource told of the asked settings, by the resource's name."""
+    resources = [ConfigResource(kind, name, dict.fromkeys(asked)) for name in names]
     values = {}
     for answer in await admin.describe_configs(resources):
         for code, _message, _kind, name, entries, *_ in answer.resources:
-            if not code and entries:
-                values[name] = entries[0][1]
+            if not code:
+                values[name] = {entry[0]: entry[1] for entry in entries}
     return values
 
 

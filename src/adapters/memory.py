@@ -217,4 +217,5 @@ def _found(plan: TopicPlan) -> FoundTopic:
         partitions=plan.partitions,
         replication_factor=plan.replication_factor or 1,
         retention_ms=plan.retention_ms,
+        cleanup=plan.cleanup,
     )

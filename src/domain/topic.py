@@ -28,9 +28,21 @@ class Topic:
     groups: tuple[str, ...] = ("email", "sms")
 
 
+class Cleanup(StrEnum):
+    """How a log forgets the records of a topic."""
+
+    DELETE = "delete"  # by their age
+    COMPACT = "compact"  # all but the last one of each key
+
+
+FOR_EVER = -1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicPlan:
     """A topic as it should exist in the log: a configured one, or one of Herald's own.
+
+    `retention_ms` is `FOR_EVER` where no record is forgotten for its age.
 
     `extra_message_bytes` is allowed on top of what the topic `beside` which this one stands takes (or, where
     that does not exist, the log's usual limit), for the headers that Herald adds.
@@ -40,6 +52,7 @@ class TopicPlan:
     partitions: int
     replication_factor: int
     retention_ms: int
+    cleanup: Cleanup = Cleanup.DELETE
     extra_message_bytes: int = 0
     beside: str | None = None
 
@@ -48,13 +61,16 @@ class TopicPlan:
 class FoundTopic:
     """A topic as the log has it.
 
-    `retention_ms` is None where the log keeps none of its own: then the settings' is what counts.
+    `retention_ms` is None where the log keeps none of its own: then the settings' is what counts. `cleanup`
+    and `segment_ms`, after which records are forgotten together, are None where the log has no such thing.
     """
 
     name: str
     partitions: int
     replication_factor: int
     retention_ms: int | None
+    cleanup: Cleanup | None = None
+    segment_ms: int | None = None
 
 
 def dead_letter_topic(topic: str, group: str) -> str:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from domain.dead_letter import DeadLetter
 from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
 from domain.ports import DeadLetters, DeliveryLedger, MessageLog, MessagePublisher, TopicCatalog
-from domain.topic import FoundTopic, TopicPlan
+from domain.topic import Cleanup, FoundTopic, TopicPlan
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000
@@ -35,12 +35,20 @@ class Rig(ABC):
     """Seconds after which a test gives up waiting for something that should have happened."""
 
     keeps_retention: bool = True
-    """Whether the log itself knows how long a topic is kept."""
+    """Whether the log itself knows how long a topic is kept, and how it is forgotten."""
+
+    segment_ms: int | None = None
 
     def found(self, name: str, partitions: int = PARTITIONS, retention_ms: int = A_DAY_MS) -> FoundTopic:
         """A topic as the catalog should give it."""
-        kept_ms = retention_ms if self.keeps_retention else None
-        return FoundTopic(name=name, partitions=partitions, replication_factor=1, retention_ms=kept_ms)
+        return FoundTopic(
+            name=name,
+            partitions=partitions,
+            replication_factor=1,
+            retention_ms=retention_ms if self.keeps_retention else None,
+            cleanup=Cleanup.DELETE if self.keeps_retention else None,
+            segment_ms=self.segment_ms,
+        )
 
     def shard(self, partition: int = 0) -> Shard:
         return Shard(self.topic, partition)

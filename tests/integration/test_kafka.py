@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.topic_catalog import TopicCatalogContract
@@ -30,3 +31,6 @@ class TestKafkaDeadLetters(OnKafka, DeadLettersContract): ...
 
 
 class TestKafkaTopicCatalog(OnKafka, TopicCatalogContract): ...
+
+
+class TestKafkaLedger(OnKafka, LedgerContract): ...

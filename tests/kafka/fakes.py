@@ -132,6 +132,9 @@ class FakeConsumer(FakeClient):
             error_future=asyncio.get_running_loop().create_future(), close=self.stop
         )
         self._client = SimpleNamespace(close=self.stop)
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=self))
+        # What aiokafka reads next, where a test says that records end before it.
+        self.positions: dict[TopicPartition, int] = {}
 
     def subscribe(self, *, topics: list[str], listener: Any) -> None:
         self.topics_subscribed = topics
@@ -155,6 +158,10 @@ class FakeConsumer(FakeClient):
         if partition not in self.assigned:
             raise IllegalStateError(f"No current assignment for partition {partition}")
         self.seeks.append((partition, offset))
+
+    def state_value(self, partition: TopicPartition) -> Any:
+        position = self.positions.get(partition)
+        return SimpleNamespace(position=position, has_valid_position=position is not None)
 
     def pause(self, *partitions: TopicPartition) -> None:
         self.paused += partitions

@@ -1,5 +1,6 @@
 """The contract suites' technology under test: Kafka."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,18 +10,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_ledger import KafkaLedger
 from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
 from adapters.kafka_times import GroupTimes
 from adapters.kafka_topics import KafkaTopicCatalog
 from domain.dead_letter import DeadLetter
-from domain.ledger import ledger_topic
+from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from domain.ports import DeliveryLedger
-from domain.topic import dead_letter_topic
-from tests.contracts.rig import Rig, new_name, plan
+from domain.topic import FOR_EVER, Cleanup, TopicPlan, dead_letter_topic
+from tests.contracts.rig import A_DAY_MS, Rig, new_name, plan
 
 GROUPS = ("email", "sms")
 QUICK = GroupTimes(drain=1.0, session=6.0, heartbeat=0.3, rebalance_margin=3.0, request_margin=4.0)
@@ -28,12 +29,10 @@ NOBODY_LISTENS = KafkaConnection(bootstrap_servers="127.0.0.1:1")
 
 
 class KafkaRig(Rig):
-    """One topic name a test. For the ledger contract it wants, of both topics and both `GROUPS`, a
-    `ledger_topic` (cleanup delete, so that `forget_ledger` can) and a `deferred_topic` (cleanup compact, a
-    message of 1 MB and its headers fit), made with the catalog, each with its topic's partitions.
-    """
+    """One topic name a test, and a group's own topics beside it."""
 
     replication_factor = 1
+    segment_ms = 7 * A_DAY_MS
 
     def __init__(self, address: str) -> None:
         self.topic = new_name()
@@ -42,7 +41,8 @@ class KafkaRig(Rig):
 
     async def make_topics(self) -> Self:
         letters = [plan(dead_letter_topic(self.topic, group), 1) for group in GROUPS]
-        plans = [plan(self.topic), plan(self.other_topic, 1), *letters]
+        sources = [plan(self.topic), plan(self.other_topic, 1)]
+        plans = [*sources, *letters, *_ledgers(sources)]
         async with self.catalog() as catalog:
             await catalog.create([replace(p, replication_factor=self.replication_factor) for p in plans])
         return self
@@ -63,14 +63,10 @@ class KafkaRig(Rig):
     def unreachable_dead_letters(self, group: str) -> KafkaDeadLetters:
         return KafkaDeadLetters(NOBODY_LISTENS, timeout_seconds=0.3)
 
-    def ledger(self, group: str) -> DeliveryLedger:
-        from adapters.kafka_ledger import KafkaLedger  # noqa: PLC0415
-
+    def ledger(self, group: str) -> KafkaLedger:
         return KafkaLedger(self.connection, group)
 
-    def unreachable_ledger(self, group: str) -> DeliveryLedger:
-        from adapters.kafka_ledger import KafkaLedger  # noqa: PLC0415
-
+    def unreachable_ledger(self, group: str) -> KafkaLedger:
         return KafkaLedger(NOBODY_LISTENS, group, timeout_seconds=0.3)
 
     async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
@@ -117,6 +113,16 @@ class KafkaRig(Rig):
             )
         finally:
             await admin.close()
+
+
+def _ledgers(sources: Sequence[TopicPlan]) -> list[TopicPlan]:
+    """Where each group notes what became of these topics' messages, and keeps what it put off."""
+    plans = []
+    for source, group in itertools.product(sources, GROUPS):
+        plans.append(replace(source, name=ledger_topic(source.name, group)))
+        deferred = replace(source, name=deferred_topic(source.name, group), retention_ms=FOR_EVER)
+        plans.append(replace(deferred, cleanup=Cleanup.COMPACT, extra_message_bytes=65_536))
+    return plans
 
 
 def _letter_of(kept: Record, group: str) -> DeadLetter:

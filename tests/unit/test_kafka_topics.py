@@ -10,7 +10,7 @@ from aiokafka import errors
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_topics import KafkaTopicCatalog, check_creation, new_topic
 from domain.errors import HeraldError, LogUnavailable
-from domain.topic import FoundTopic, TopicPlan
+from domain.topic import FOR_EVER, Cleanup, FoundTopic, TopicPlan
 from tests.kafka.fakes import REFUSED, FakeAdmin, FakeBroker
 
 CONNECTION = KafkaConnection(bootstrap_servers="127.0.0.1:1")
@@ -29,8 +29,15 @@ def described(
     return {"topic": name, "error_code": error, "partitions": shapes}
 
 
-def configured(name: str, value: str, code: int = 0) -> list[Any]:
-    return [SimpleNamespace(resources=[(code, None, 2, name, [("setting", value, False, True, False, [])])])]
+def configured(name: str, code: int = 0, **settings: str) -> list[Any]:
+    """What a broker tells of a resource; `_` stands for a dot."""
+    entries: list[Any] = [
+        (key.replace("_", "."), value, False, True, False, []) for key, value in settings.items()
+    ]
+    return [SimpleNamespace(resources=[(code, None, 2, name, entries)])]
+
+
+USUAL = configured("transactions", retention_ms="1000", segment_ms="7000", cleanup_policy="delete")
 
 
 class Catalog(KafkaTopicCatalog):
@@ -39,7 +46,7 @@ class Catalog(KafkaTopicCatalog):
     def __init__(self, seconds: float = 1.0, **answers: Sequence[Any]) -> None:
         usual = {
             "topics": [[described()]],
-            "settings": [configured("transactions", "1000")],
+            "settings": [USUAL],
             "created": [[("transactions", 0, None)]],
         }
         self.broker = FakeBroker().says(**(usual | answers))
@@ -54,7 +61,24 @@ def test_replication_and_what_must_be_in_sync(wanted: int, brokers: int, copies:
     topic = new_topic(plan(replication_factor=wanted), brokers, 0)
 
     assert topic.replication_factor == copies
-    assert topic.topic_configs == {"retention.ms": "1000", "min.insync.replicas": in_sync}
+    assert topic.topic_configs == {
+        "retention.ms": "1000",
+        "min.insync.replicas": in_sync,
+        "cleanup.policy": "delete",
+    }
+
+
+def test_what_is_kept_by_key_is_compacted_soon_and_forgotten_never() -> None:
+    topic = new_topic(plan(cleanup=Cleanup.COMPACT, retention_ms=FOR_EVER), 1, 0)
+
+    assert topic.topic_configs == {
+        "retention.ms": "-1",
+        "min.insync.replicas": "1",
+        "cleanup.policy": "compact",
+        "segment.bytes": str(16 * 1024 * 1024),
+        "segment.ms": "3600000",
+        "min.cleanable.dirty.ratio": "0.1",
+    }
 
 
 def test_heralds_own_topics_take_more_than_the_brokers_limit() -> None:
@@ -69,8 +93,23 @@ async def test_found_are_the_numbers_that_kafka_has() -> None:
 
     # The partition with the fewest copies counts.
     assert found == {
-        "transactions": FoundTopic(name="transactions", partitions=2, replication_factor=2, retention_ms=1000)
+        "transactions": FoundTopic(
+            name="transactions",
+            partitions=2,
+            replication_factor=2,
+            retention_ms=1000,
+            cleanup=Cleanup.DELETE,
+            segment_ms=7000,
+        )
     }
+
+
+@pytest.mark.parametrize("policy", ["compact", "compact,delete", "delete,compact"])
+async def test_what_is_compacted_besides_counts_as_compacted(policy: str) -> None:
+    settings = configured("transactions", retention_ms="1", segment_ms="1", cleanup_policy=policy)
+    found = await Catalog(settings=[settings]).find({"transactions"})
+
+    assert found["transactions"].cleanup is Cleanup.COMPACT
 
 
 async def test_nothing_is_asked_when_nothing_is_looked_for() -> None:
@@ -89,7 +128,7 @@ async def test_a_topic_without_a_description_is_not_taken_for_missing() -> None:
 
 async def test_a_topic_without_its_retention_is_not_guessed_at() -> None:
     with pytest.raises(LogUnavailable, match=r"retention\.ms of topic transactions"):
-        await Catalog(settings=[configured("transactions", "1000", code=7)]).find({"transactions"})
+        await Catalog(settings=[configured("transactions", code=7)]).find({"transactions"})
 
 
 async def test_none_of_them_exists() -> None:
@@ -98,7 +137,7 @@ async def test_none_of_them_exists() -> None:
 
 async def test_creating_waits_for_leaders() -> None:
     later = [[], [described(leader=-1)], [described(error=5)], [described()]]
-    topics = Catalog(topics=later, settings=[configured("1", "1048588")])
+    topics = Catalog(topics=later, settings=[configured("1", message_max_bytes="1048588")])
     await topics.create([plan(extra_message_bytes=12)])
 
     [topic] = topics.broker.newest.plans
@@ -114,7 +153,7 @@ async def test_leaders_that_never_come_are_told_in_time() -> None:
 
 async def test_an_unknown_limit_of_the_brokers_is_told() -> None:
     with pytest.raises(LogUnavailable, match=r"message\.max\.bytes"):
-        await Catalog(settings=[configured("1", "", code=29)]).create([plan(extra_message_bytes=12)])
+        await Catalog(settings=[configured("1", code=29)]).create([plan(extra_message_bytes=12)])
 
 
 async def test_brokers_that_are_away_are_told_with_their_address() -> None:
