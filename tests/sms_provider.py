@@ -64,6 +64,7 @@ class SmsTestProvider:
     _something_seen: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -77,6 +78,11 @@ class SmsTestProvider:
         while len(self.requests) < requests:
             self._something_seen.clear()
             await self._something_seen.wait()
+
+    def write(self, data: bytes) -> None:
+        """To every client, out of turn."""
+        for writer in self._writers:
+            writer.write(data)
 
     async def start(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
@@ -100,6 +106,7 @@ class SmsTestProvider:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
         self._tasks.add(task)
+        self._writers.add(writer)
         self.connections += 1
         try:
             if self.on_connect is not None:
@@ -111,6 +118,7 @@ class SmsTestProvider:
         finally:
             writer.transport.abort()
             self._tasks.discard(task)
+            self._writers.discard(writer)
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")

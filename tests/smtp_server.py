@@ -7,6 +7,7 @@ import hmac
 import ssl
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -24,6 +25,7 @@ class Answer:
     data: bytes = b""
     then: Literal["go on", "close", "hang"] = "go on"
     seconds: float = 0.0  # before the answer
+    late: bytes = b""  # comes by itself, a moment after the answer
 
 
 def say(text: str, *more: str, seconds: float = 0.0) -> Answer:
@@ -40,6 +42,7 @@ def raw(data: bytes, then: Literal["go on", "close", "hang"] = "go on") -> Answe
 
 CLOSE = Answer(then="close")
 HANG = Answer(then="hang")
+LATE_SECONDS = 0.002
 
 
 @dataclass(slots=True)
@@ -64,7 +67,10 @@ class Try:
 
 @dataclass(slots=True)
 class SmtpTestServer:
-    """Phases: connect EHLO STARTTLS AUTH MAIL RCPT DATA content RSET QUIT. `next` holds once, `always` on."""
+    """Phases: connect EHLO STARTTLS AUTH MAIL RCPT DATA content RSET QUIT.
+
+    `next` holds once, `always` on. `script` makes the answer of the usual one, for a phase and a recipient.
+    """
 
     extensions: tuple[str, ...] = EXTENSIONS
     tls: ssl.SSLContext | None = None
@@ -79,6 +85,7 @@ class SmtpTestServer:
     always: dict[str, Answer] = field(default_factory=dict)
     by_recipient: dict[str, Answer] = field(default_factory=dict)  # at RCPT, by address
     at_content: dict[str, Answer] = field(default_factory=dict)  # at the final dot, by address
+    script: Callable[[str, str, Answer], Answer] = lambda _phase, _recipient, usual: usual
     _next: dict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     _seen: Counter[str] = field(default_factory=Counter)
     _something_seen: asyncio.Event = field(default_factory=asyncio.Event)
@@ -142,12 +149,12 @@ class SmtpTestServer:
             self._tasks.discard(task)
             self._writers.discard(writer)
 
-    def answer(self, phase: str, usual: Answer) -> Answer:
+    def answer(self, phase: str, usual: Answer, recipient: str = "") -> Answer:
         self._seen[phase] += 1
         self._something_seen.set()
         if self._next[phase]:
             return self._next[phase].popleft()
-        return self.always.get(phase, usual)
+        return self.script(phase, recipient, self.always.get(phase, usual))
 
 
 class _Session:
@@ -169,19 +176,25 @@ class _Session:
             await handler(rest)
 
     async def reply(self, phase: str, usual: Answer) -> bytes:
-        return await self.give(self.server.answer(phase, usual))
+        return await self.give(self.server.answer(phase, usual, self.address))
 
     async def give(self, answer: Answer) -> bytes:
         if answer.seconds:
             await asyncio.sleep(answer.seconds)
         self.writer.write(answer.data)
         await self.writer.drain()
+        if answer.late:
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._say_late, answer.late)
         if answer.then == "close":
             self.is_open = False
             self.writer.close()
         if answer.then == "hang":
             await asyncio.Event().wait()
         return answer.data
+
+    def _say_late(self, data: bytes) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(data)
 
     async def on_ehlo(self, _: str) -> None:
         offered = [*self.server.extensions]
@@ -217,7 +230,7 @@ class _Session:
         return await self.reader.readline()
 
     async def on_mail(self, rest: str) -> None:
-        self.sender = rest
+        self.sender, self.address = rest, ""
         await self.reply("MAIL", say("250 2.1.0 ok"))
 
     async def on_rcpt(self, rest: str) -> None:
@@ -232,7 +245,7 @@ class _Session:
         data = await self.reader.readuntil(b"\r\n.\r\n")
         mail = data[:-3].replace(b"\r\n..", b"\r\n.")
         usual = say(f"250 2.0.0 Ok: queued as Q{len(self.server.mails) + 1}")
-        answer = self.server.answer("content", self.server.at_content.get(self.address, usual))
+        answer = self.server.answer("content", self.server.at_content.get(self.address, usual), self.address)
         if answer.data.startswith(b"2"):
             self.server.mails.append(ReceivedMail(self.sender, self.recipient, mail))
         await self.give(answer)

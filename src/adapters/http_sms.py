@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Self, cast
+from typing import Any, Self, cast
 from urllib.parse import quote
 
 import httpx
 
-from adapters.http_sms_answers import outcome_of_answer, said
+from adapters.http_sms_answers import outcome_of_answer, outcome_of_loss
 from domain.errors import HeraldError
-from domain.outcome import ChannelDown, Outcome, Refused, Uncertain
+from domain.outcome import ChannelDown, Outcome, Refused
 from domain.ports import Text
 
 logger = logging.getLogger("herald.sms")
@@ -58,12 +58,20 @@ class _Exchange:
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    wire: Any = None
 
     async def trace(self, event: str, info: Mapping[str, object]) -> None:
-        """Told by httpx before each step on the wire; a proxy's CONNECT is not our request."""
+        """Told by httpx of each step on the wire; a proxy's CONNECT is not our request."""
         request = info.get("request")
         if event.endswith("send_request_headers.started") and getattr(request, "method", b"") == b"POST":
             self.is_written = True
+        if event.endswith("receive_response_body.complete"):
+            self._end_if_more_was_said()
+
+    def _end_if_more_was_said(self) -> None:
+        """What stands unread behind an answer would be taken for the next text's."""
+        if self.wire is not None and self.wire.trailing_data[0]:
+            self.wire.send_failed()  # so that the connection is closed and not kept
 
 
 class HttpSmsSender:
@@ -163,8 +171,8 @@ class HttpSmsSender:
                 type(error).__name__,
                 extra={"action": "http_library_failed"},
             )
-        what = said(f"{_NAMES.get(type(error), type(error).__name__)} {error}")
-        return Uncertain(what) if exchange.is_written else ChannelDown(what)
+        what = f"{_NAMES.get(type(error), type(error).__name__)} {error}"
+        return outcome_of_loss(is_written=exchange.is_written, what=what)
 
     def _outcome(self, exchange: _Exchange) -> Outcome:
         return outcome_of_answer(exchange.status, exchange.headers, exchange.body, self._now())
@@ -174,6 +182,7 @@ async def _read(client: httpx.AsyncClient, request: httpx.Request, exchange: _Ex
     response = await client.send(request, stream=True)
     try:
         exchange.status, exchange.headers = response.status_code, response.headers
+        exchange.wire = _wire_of(response)
         async with aclosing(cast("AsyncGenerator[bytes, None]", response.aiter_raw())) as chunks:
             async for chunk in chunks:
                 exchange.body += chunk
@@ -181,6 +190,14 @@ async def _read(client: httpx.AsyncClient, request: httpx.Request, exchange: _Ex
                     break
     finally:
         await response.aclose()
+
+
+def _wire_of(response: httpx.Response) -> Any:
+    """The connection's h11 state, which the libraries show nowhere; None where they keep it elsewhere."""
+    found: Any = response.stream
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        found = getattr(found, name, None)
+    return found
 
 
 def _tls_context(url: httpx.URL) -> ssl.SSLContext:

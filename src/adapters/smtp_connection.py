@@ -156,7 +156,7 @@ class SmtpConnection:
             return await self._transact(sender, to, message)
         except SMTPResponseException as error:
             outcome = self._outcome(error)
-            self.is_stale = self._is_before_content and (error.code == _CLOSING or not is_reply(error.code))
+            self.is_stale = self._is_of_the_connection_alone(error.code)
             if not isinstance(outcome, TryAgain | Refused):
                 self.abort()
             elif self._is_before_content:
@@ -167,6 +167,15 @@ class SmtpConnection:
             self.abort()
             self._obey_cancel()
             return self._outcome(error)
+
+    def _is_of_the_connection_alone(self, code: int) -> bool:
+        """Whether a new connection may be answered otherwise, with nothing of this mail handed over.
+
+        Over a kept one that holds for every refusal of MAIL: servers count the mails of one connection.
+        """
+        if self._phase is Phase.MAIL and self.mails > 1:
+            return True
+        return self._is_before_content and (code == _CLOSING or not is_reply(code))
 
     async def _transact(self, sender: str, to: Recipient, message: bytes) -> Delivered:
         options = [b"SMTPUTF8"] if to.utf8 else []

@@ -195,6 +195,42 @@ async def test_a_broken_answer_is_uncertain_and_does_not_harm_the_next_text(
     assert [one.fields["Body"] for one in server.texts] == ["before", "two"]
 
 
+TWICE = [
+    answer(201, {"sid": "SMa"}),
+    HttpAnswer(CREATED + b'Transfer-Encoding: chunked\r\n\r\n10\r\n{"sid":   "SMa"}\r\n0\r\n\r\n'),
+    HttpAnswer(CREATED + b'Content-Length: 14\r\n\r\n{"sid": "SMa"}'),
+]
+
+
+@pytest.mark.parametrize("first", TWICE)
+@pytest.mark.parametrize(
+    "second", [error(400, 21211, "late"), HttpAnswer(b"HTTP/1.1 4"), HttpAnswer(b"\r\n")]
+)
+async def test_a_second_answer_to_one_text_is_never_the_next_ones(
+    server: SmsTestProvider, sender: HttpSmsSender, first: HttpAnswer, second: HttpAnswer
+) -> None:
+    # h11 keeps what stands behind an answer and would take it for the answer to the next request.
+    server.next(HttpAnswer(first.data + second.data))
+
+    outcomes = [await sender.send(text()), await sender.send(text("two"))]
+
+    assert outcomes == [Delivered("SMa"), Delivered("SM" + "0" * 31 + "1")]
+    assert server.connections == 2
+
+
+async def test_an_answer_that_nobody_asked_for_while_the_connection_is_idle_is_nobodys(
+    server: SmsTestProvider, sender: HttpSmsSender
+) -> None:
+    await sender.send(text())
+    server.write(error(400, 21211, "late").data)
+    await asyncio.sleep(0.02)
+
+    outcome = await sender.send(text("two"))
+
+    assert isinstance(outcome, Delivered)
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize(
     ("cut_short", "expected"),
     [

@@ -13,11 +13,11 @@ import jsonschema_rs
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters import http_sms_answers, smtp_replies
 from adapters.email_address import address_fault
-from adapters.http_sms_answers import outcome_of_answer
 from adapters.kafka_publisher import letter_headers
 from adapters.kafka_topics import new_topic
-from adapters.smtp_replies import Phase, outcome_of_loss, outcome_of_reply
+from adapters.outcome_table import Meaning
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_schema import group_path
@@ -30,7 +30,7 @@ from application.shards import HoldingLimits
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.message import wrong_fields
-from domain.outcome import ChannelDown, DeadLetterReason, Outcome, Refused, TryAgain, Uncertain
+from domain.outcome import DeadLetterReason
 from domain.retry import RetryPolicy
 from domain.topic import Topic
 from entrypoints.cli import herald
@@ -309,46 +309,18 @@ def test_every_header_of_a_dead_letter_stands_there() -> None:
     assert written == [name for name, _ in letter_headers(letter())[len(record().headers) :]]
 
 
-RULES = dict(row for row in pages.table(DELIVERY, "what happened"))
-RECIPIENT_CODES = re.findall(r"\d{5}", next(rule for rule in RULES if rule.startswith("sms: 400")))
+def test_the_tables_of_answers_are_the_codes_tables() -> None:
+    mail = pages.table(DELIVERY, "answer to")
+    text = pages.table(DELIVERY, "status", "code or sid in the body")
+
+    assert mail == [[row.phase, row.enhanced, row.reply, row.meaning] for row in smtp_replies.TABLE]
+    assert text == [[row.status, row.body, row.meaning] for row in http_sms_answers.TABLE]
 
 
-def answered(status: int, code: int = 0) -> Outcome:
-    return outcome_of_answer(status, {}, json.dumps({"code": code}).encode(), now=0.0)
+def test_what_follows_stands_there_for_all_that_an_answer_may_count_as() -> None:
+    written = {counts_as for counts_as, _ in pages.table(DELIVERY, "it counts as", "what follows")}
 
-
-@pytest.mark.parametrize(
-    ("begins", "outcome"),
-    [
-        ("email: anything at", outcome_of_reply(Phase.MAIL, 550, "no")),
-        ("email: 421", outcome_of_reply(Phase.RCPT, 454, "slowly")),
-        ("email: 421", outcome_of_reply(Phase.RCPT, 450, "4.3.2 closing")),
-        ("email: any other 4xx", outcome_of_reply(Phase.RCPT, 451, "4.7.1 greylisted")),
-        ("email: any other 5xx", outcome_of_reply(Phase.DATA, 554, "5.7.1 no")),
-        ("email: no answer", outcome_of_loss(Phase.CONTENT, "silence")),
-        ("sms: 401, 403", answered(401)),
-        ("sms: 3xx", answered(503)),
-        ("sms: 3xx", answered(404)),
-        *[("sms: 400 with code", answered(400, int(code))) for code in RECIPIENT_CODES],
-        ("sms: any other 4xx", answered(400, 21603)),
-        ("sms: 504", answered(504)),
-        ("sms: 2xx other", answered(200)),
-    ],
-)
-def test_an_answer_counts_as_it_is_written(begins: str, outcome: Outcome) -> None:
-    [counts_as] = [counts_as for rule, counts_as in RULES.items() if rule.startswith(begins)]
-
-    assert counts_as.startswith(name_of(outcome))
-
-
-def name_of(outcome: Outcome) -> str:
-    names = {
-        ChannelDown: "channel down",
-        TryAgain: "failed for now",
-        Refused: "refused",
-        Uncertain: "uncertain",
-    }
-    return names[type(outcome)] + (" at once" if getattr(outcome, "certain", False) else "")
+    assert {str(meaning).removesuffix(" at once") for meaning in Meaning} - {"sent"} == written
 
 
 def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> None:

@@ -255,6 +255,19 @@ async def test_a_kept_connection_that_had_died_costs_nothing(
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("answer", [say("450 4.7.1 too many mails over one connection"), say("550 5.5.0 no")])
+async def test_a_refusal_of_mail_over_a_kept_connection_is_asked_again_over_a_new_one(
+    server: SmtpTestServer, sender: SmtpEmailSender, answer: Answer
+) -> None:
+    await sender.send(mail())
+    server.next("MAIL", answer)
+
+    outcome = await sender.send(mail("two"))
+
+    assert isinstance(outcome, Delivered)
+    assert (server.connections, server.count("MAIL")) == (2, 3)
+
+
 async def test_a_mail_is_not_sent_again_at_once_when_it_was_written_over_a_kept_connection(
     server: SmtpTestServer, sender: SmtpEmailSender
 ) -> None:
@@ -375,6 +388,46 @@ async def test_a_cancelled_mails_answer_never_reaches_the_next_mail(
     assert cancelled.cancelled()
     assert isinstance(outcome, Delivered)
     assert [one.message["Subject"] for one in server.mails][-1] == "two"
+
+
+async def test_a_cancel_while_the_refused_mail_is_forgotten_costs_the_connection(
+    server: SmtpTestServer, sender: SmtpEmailSender
+) -> None:
+    server.next("RCPT", say("550 5.1.1 no such user"))
+    server.next("RSET", say("550 5.1.1 late", seconds=0.05))
+    cancelled = asyncio.ensure_future(sender.send(mail()))
+    await server.saw("RSET")
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+
+    outcome = await sender.send(mail("two"))
+
+    assert cancelled.cancelled()
+    assert isinstance(outcome, Delivered)
+    assert server.connections == 2
+
+
+async def test_an_answer_that_nobody_asked_for_while_the_connection_is_idle_is_nobodys(
+    server: SmtpTestServer, sender: SmtpEmailSender
+) -> None:
+    await sender.send(mail())
+    server.write(b"550 5.1.1 late\r\n")
+    await asyncio.sleep(0.02)
+
+    outcome = await sender.send(mail("two"))
+
+    assert isinstance(outcome, Delivered)
+
+
+async def test_two_answers_to_the_final_dot_count_as_the_first_and_cost_the_connection(
+    server: SmtpTestServer, sender: SmtpEmailSender
+) -> None:
+    server.next("content", raw(b"550 5.7.1 spam\r\n550 5.7.1 spam\r\n"))
+
+    outcomes = [await sender.send(mail()), await sender.send(mail("two"))]
+
+    assert outcomes == [Refused("the final dot: 550 5.7.1 spam"), Delivered("Ok: queued as Q1")]
+    assert server.connections == 2
 
 
 async def test_cancelling_frees_the_place_for_the_next(server: SmtpTestServer) -> None:

@@ -11,7 +11,7 @@ from adapters.email_address import ascii_domain
 from adapters.smtp import SmtpEmailSender, SmtpServer
 from domain.outcome import ChannelDown, Delivered, Outcome
 from domain.ports import Mail
-from tests.smtp_server import CLOSE, Answer, SmtpTestServer, raw, say
+from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say
 from tests.tls_certificate import make_certificate
 
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
@@ -96,6 +96,51 @@ async def test_a_starttls_that_fails_is_the_channels(
 
     assert isinstance(outcome, ChannelDown)
     assert not outcome.certain
+
+
+@pytest.mark.parametrize("garbage", [b"no handshake at all", b"\x16\x03\x03\x00\x04half"])
+async def test_a_handshake_that_fails_after_the_answer_to_starttls_is_the_channels(
+    contexts: Contexts, garbage: bytes
+) -> None:
+    async with SmtpTestServer(extensions=("STARTTLS",)) as server:
+        server.next("STARTTLS", raw(b"220 go ahead\r\n"))
+        sending = asyncio.ensure_future(send(server, "starttls", trusting=contexts[1]))
+        await server.saw("STARTTLS")
+        await asyncio.sleep(0.02)  # the handshake has begun
+        server.write(garbage)
+        server.drop_connections()
+        outcome = await sending
+
+    assert isinstance(outcome, ChannelDown)
+    assert outcome.reason.startswith("STARTTLS: ")
+    assert server.count("MAIL") == 0
+
+
+async def test_what_was_said_before_tls_is_not_taken_for_an_answer_over_tls(
+    server: SmtpTestServer, contexts: Contexts
+) -> None:
+    # Somebody in between may slip in an answer in the clear (CVE-2011-0411).
+    server.next("STARTTLS", raw(b"220 go ahead\r\n250 slipped in\r\n"))
+
+    outcome = await send(server, "starttls", trusting=contexts[1])
+
+    assert outcome == Delivered("Ok: queued as Q1")
+    assert server.count("EHLO") == 2
+
+
+@pytest.mark.parametrize("phase", ["STARTTLS", "AUTH"])
+async def test_a_cancel_while_the_connection_is_prepared_ends_it(contexts: Contexts, phase: str) -> None:
+    async with SmtpTestServer(tls=contexts[0], password="s3cret") as server:
+        server.next(phase, HANG)
+        cancelled = asyncio.ensure_future(send(server, "starttls", trusting=contexts[1], password="s3cret"))
+        await server.saw(phase)
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+
+        outcome = await send(server, "starttls", trusting=contexts[1], password="s3cret")
+
+    assert cancelled.cancelled()
+    assert isinstance(outcome, Delivered)
 
 
 @pytest.mark.parametrize("offered", ["PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2 CRAM-MD5 LOGIN PLAIN"])

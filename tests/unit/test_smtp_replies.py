@@ -2,7 +2,8 @@
 
 import pytest
 
-from adapters.smtp_replies import Phase, outcome_of_loss, outcome_of_reply, queue_id, said
+from adapters.outcome_table import said
+from adapters.smtp_replies import Phase, outcome_of_loss, outcome_of_reply, queue_id
 from domain.outcome import ChannelDown, Outcome, Refused, Uncertain
 
 BEFORE = [Phase.CONNECT, Phase.EHLO, Phase.STARTTLS, Phase.AUTH, Phase.MAIL]
@@ -42,6 +43,16 @@ def test_any_refusal_up_to_mail_is_the_channels(phase: Phase, code: int) -> None
         (554, "5.3.0 mail system broken", "ChannelDown"),
         (550, "5.3.4you", "Refused"),
         (550, "see 5.3.0", "Refused"),
+        # The reply's first digit decides, also where the enhanced code is of another class.
+        (550, "4.2.1 mailbox disabled for now", "Refused"),
+        (450, "5.1.1 no such user", "TryAgain"),
+        (550, "2.0.0 ok", "Refused"),
+        (550, "250 2.1.5 ok", "Refused"),
+        (450, "4.3.2 later", "ChannelDown"),
+        (550, "4.3.2 later", "ChannelDown"),
+        (450, "2.3.0 ?", "ChannelDown"),
+        (450, "4.30.1 another subject", "TryAgain"),
+        (450, "14.3.1 no code", "TryAgain"),
     ],
 )
 def test_a_reply_about_the_message_is_judged_by_its_codes(
