@@ -9,6 +9,7 @@ import click
 
 from domain.errors import HeraldError
 from entrypoints.cli_config import config
+from entrypoints.cli_drill import drill
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
 from entrypoints.cli_topics import topics
 
@@ -80,6 +81,7 @@ def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -
 
 herald.add_command(topics)
 herald.add_command(config)
+herald.add_command(drill)
 
 
 def _needs_a_shared_log(loaded: "Loaded") -> None:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from entrypoints.inbox_outage import Outage, Switch
-from entrypoints.inbox_store import InboxStore, ReceivedText
+from entrypoints.inbox_store import ReceivedText, TextKeeper
 from entrypoints.plain_http import Answer, ClientGone, Request, json_answer
 
 BODY_LIMIT = 1600  # characters
@@ -56,7 +56,7 @@ _LONG_BODY = _Refusal(
 class SmsProvider:
     """Answers the provider's requests and keeps each text that it accepted."""
 
-    def __init__(self, store: InboxStore, switch: Switch, slow_seconds: float) -> None:
+    def __init__(self, store: TextKeeper, switch: Switch, slow_seconds: float) -> None:
         self._store = store
         self._switch = switch
         self._slow_seconds = slow_seconds

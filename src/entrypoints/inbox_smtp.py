@@ -12,7 +12,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from entrypoints.inbox_outage import Outage, Switch
-from entrypoints.inbox_store import InboxStore, ReceivedMail
+from entrypoints.inbox_store import MailKeeper, ReceivedMail
 from entrypoints.listening import BACKLOG, last_accepted
 
 HOST_NAME = "inbox.herald.localhost"
@@ -28,7 +28,7 @@ _log = logging.getLogger("herald.inbox")
 class MailHooks:
     """What aiosmtpd asks: it finds these methods by their names."""
 
-    def __init__(self, store: InboxStore, switch: Switch, slow_seconds: float) -> None:
+    def __init__(self, store: MailKeeper, switch: Switch, slow_seconds: float) -> None:
         self._store = store
         self._switch = switch
         self._slow_seconds = slow_seconds

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 ENTRY_BYTES = 1024  # what an entry takes beside its contents, roughly
 
@@ -44,6 +45,18 @@ class ReceivedText:
     @property
     def weight(self) -> int:
         return ENTRY_BYTES + 4 * len(self.body)
+
+
+class MailKeeper(Protocol):
+    """Where the mail server puts what it accepted."""
+
+    def add_mail(self, mail: ReceivedMail) -> None: ...
+
+
+class TextKeeper(Protocol):
+    """Where the SMS provider puts what it accepted."""
+
+    def add_text(self, text: ReceivedText) -> None: ...
 
 
 class InboxStore:

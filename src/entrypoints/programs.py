@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from domain.ports import TopicCatalog
+    from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
 
@@ -32,6 +33,11 @@ class Programs:
         from entrypoints.run_inbox import run_inbox  # noqa: PLC0415 - quick start
 
         return run_inbox(loaded, supervised_by)
+
+    def drill(self, settings: "Settings", options: "DrillOptions") -> int:
+        from entrypoints.run_drill import run_drill  # noqa: PLC0415 - quick start
+
+        return run_drill(settings, options)
 
     def topic_catalog(self, settings: "Settings") -> "TopicCatalog":
         """The topics of the log that these settings name."""

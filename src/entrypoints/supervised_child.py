@@ -9,6 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LINE_LIMIT = 4096
@@ -23,6 +24,7 @@ class ChildSpec:
     `--supervised-by FD`, the child's end of the link, is added to `command`. `pass_fds` stay open in the
     child under the same numbers; `stdin` is what it reads there. `own_stderr`: it writes to the parent's
     stderr by itself, unheard by the parent. `stops_last`: the others need it until they have ended.
+    `environ` and `directory`: its environment and working directory; None: the parent's.
     """
 
     name: str
@@ -31,6 +33,8 @@ class ChildSpec:
     stdin: bytes = b""
     own_stderr: bool = False
     stops_last: bool = False
+    environ: Mapping[str, str] | None = None
+    directory: Path | None = None
 
 
 class Lines(asyncio.Protocol):
@@ -120,6 +124,8 @@ class RunningChild:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=None if self.spec.own_stderr else childs_stderr,
                 pass_fds=(childs_link.fileno(), *self.spec.pass_fds),
+                env=self.spec.environ,
+                cwd=self.spec.directory,
                 # Ctrl-C reaches a whole process group; here only the parent may answer it.
                 start_new_session=True,
             )

@@ -89,7 +89,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
     said = call("--help")
 
     assert said.code == 0
-    assert sorted(herald.commands) == ["api", "config", "consumer", "inbox", "run", "topics"]
+    assert sorted(herald.commands) == ["api", "config", "consumer", "drill", "inbox", "run", "topics"]
     assert all(f"\n  {name} " in said.out for name in herald.commands)
 
 
@@ -104,6 +104,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
         ("topics", "apply"),
         ("config", "show"),
         ("config", "check"),
+        ("drill",),
     ],
 )
 def test_the_help_of_every_command_has_its_options_and_an_example(
