@@ -98,14 +98,13 @@ def new_topic(plan: TopicPlan, brokers: int, largest_message: int) -> NewTopic:
 
 
 def _found(name: str, shape: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> FoundTopic:
-    cleanup = settings["cleanup.policy"]
+    policies = sorted(filter(None, settings["cleanup.policy"].split(",")))
     return FoundTopic(
         name=name,
         partitions=len(shape),
         replication_factor=min(len(p["replicas"]) for p in shape),
         retention_ms=int(settings["retention.ms"]),
-        # Both at once lose records for either reason; what compacts is what nobody expects.
-        cleanup=Cleanup.DELETE if cleanup == Cleanup.DELETE else Cleanup.COMPACT,
+        cleanup=Cleanup(",".join(policies)) if policies else Cleanup.NEVER,
         segment_ms=int(settings["segment.ms"]),
     )
 

@@ -47,7 +47,8 @@ class SqliteTopicCatalog:
 def _create(connection: sqlite3.Connection, plan: TopicPlan) -> None:
     row = (plan.name, plan.partitions, plan.replication_factor or 1)
     made = connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?, ?)", row)
-    if made.rowcount:
+    # What stands beside a topic is kept in its group's own file: nothing is ever appended to it here.
+    if made.rowcount and plan.beside is None:
         shards = [(plan.name, partition) for partition in range(plan.partitions)]
         connection.executemany("INSERT INTO shards (topic, partition) VALUES (?, ?)", shards)
 

@@ -4,12 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.errors import TopicMismatch
+from domain.ledger import deferred_topic, ledger_topic
 from domain.ports import TopicCatalog
-from domain.topic import FoundTopic, Topic, TopicPlan, dead_letter_topic
+from domain.topic import FOR_EVER, Cleanup, FoundTopic, Topic, TopicPlan, dead_letter_topic
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 OWN_HEADERS_BYTES = 65_536
+# Of a source that does not exist: what a log gives it unless told otherwise.
+USUAL_SEGMENT_MS = 7 * DAY_MS
+SETTINGS, HERALD = "the settings say", "Herald needs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +65,18 @@ class ApplyTopics:
         `LogUnavailable`; `HeraldError` when the log refuses a plan for good.
         """
         listed = await self._checked()
-        missing = [topic.plan for topic in listed if topic.found is None]
-        if missing:
-            await self._catalog.create(missing)
-            # Another process with other settings may have been quicker.
-            listed = await self._checked()
+        created: list[str] = []
+        # Sources first: what stands beside them takes after them, as the log made them.
+        for is_own in (False, True):
+            missing = [t.plan for t in listed if t.found is None and (t.own_of is not None) == is_own]
+            if missing:
+                await self._catalog.create(missing)
+                created += [plan.name for plan in missing]
+                # Another process with other settings may have been quicker.
+                listed = await self._checked()
         configured = [topic for topic in listed if topic.own_of is None]
         single = [topic.plan.name for topic in configured if topic.replication_factor == 1]
-        return Applied(tuple(plan.name for plan in missing), tuple(single))
+        return Applied(tuple(created), tuple(single))
 
     async def _checked(self) -> Sequence[ListedTopic]:
         listed = await self.list_topics()
@@ -105,25 +113,58 @@ def plan_topics(
 ) -> tuple[TopicPlan, ...]:
     """Every topic that has to exist: the configured ones and Herald's own.
 
-    Herald's own follow their source's replication, as the log has it where the source exists.
+    Herald's own follow their source, as the log has it where the source exists.
     """
     plans: list[TopicPlan] = []
     for topic in topics:
         plans.append(_plan(topic))
-        source = found.get(topic.name)
-        replication = source.replication_factor if source else topic.replication_factor
-        plans += [
-            TopicPlan(
-                name=dead_letter_topic(topic.name, group),
-                partitions=1,
-                replication_factor=replication,
-                retention_ms=dead_letter_days * DAY_MS,
-                extra_message_bytes=OWN_HEADERS_BYTES,
-                beside=topic.name,
-            )
-            for group in topic.groups
-        ]
+        for group in topic.groups:
+            plans += _own_plans(topic, group, found.get(topic.name), dead_letter_days)
     return tuple(plans)
+
+
+def _own_plans(
+    topic: Topic, group: str, source: FoundTopic | None, dead_letter_days: int
+) -> Iterator[TopicPlan]:
+    replication = source.replication_factor if source else topic.replication_factor
+    partitions = source.partitions if source else topic.partitions
+    yield TopicPlan(
+        name=ledger_topic(topic.name, group),
+        partitions=partitions,
+        replication_factor=replication,
+        retention_ms=_ledger_kept_ms(topic, source),
+        beside=topic.name,
+    )
+    yield TopicPlan(
+        name=deferred_topic(topic.name, group),
+        partitions=partitions,
+        replication_factor=replication,
+        retention_ms=FOR_EVER,
+        cleanup=Cleanup.COMPACT,
+        extra_message_bytes=OWN_HEADERS_BYTES,
+        beside=topic.name,
+    )
+    yield TopicPlan(
+        name=dead_letter_topic(topic.name, group),
+        partitions=1,
+        replication_factor=replication,
+        retention_ms=dead_letter_days * DAY_MS,
+        extra_message_bytes=OWN_HEADERS_BYTES,
+        beside=topic.name,
+    )
+
+
+def _ledger_kept_ms(topic: Topic, source: FoundTopic | None) -> int:
+    """A finished message must not outlive its end in the ledger.
+
+    A log forgets whole segments, when the last record is old enough: a message may stay for as long again.
+    """
+    kept_ms = topic.retention_hours * HOUR_MS
+    if source is None:
+        return kept_ms + USUAL_SEGMENT_MS + DAY_MS
+    if source.retention_ms is not None:
+        kept_ms = source.retention_ms
+    return FOR_EVER if kept_ms < 0 else kept_ms + (source.segment_ms or 0) + DAY_MS
 
 
 def _plan(topic: Topic) -> TopicPlan:
@@ -141,8 +182,13 @@ def _listed(
     for topic in topics:
         yield ListedTopic(plan=plans[topic.name], found=found.get(topic.name), groups=topic.groups)
         for group in topic.groups:
-            name = dead_letter_topic(topic.name, group)
-            yield ListedTopic(plan=plans[name], found=found.get(name), groups=(group,), own_of=topic.name)
+            for name in own_topics(topic.name, group):
+                yield ListedTopic(plan=plans[name], found=found.get(name), groups=(group,), own_of=topic.name)
+
+
+def own_topics(topic: str, group: str) -> tuple[str, str, str]:
+    """What stands beside a topic for one of its groups: ledger, deferrals and dead letters."""
+    return ledger_topic(topic, group), deferred_topic(topic, group), dead_letter_topic(topic, group)
 
 
 def mismatches(topic: ListedTopic) -> Iterator[str]:
@@ -155,24 +201,40 @@ def mismatches(topic: ListedTopic) -> Iterator[str]:
     if found is None:
         return
     if found.partitions != plan.partitions:
-        yield _mismatch(topic, f"{found.partitions} partitions", plan.partitions, _other_partitions(topic))
+        who = SETTINGS if topic.own_of is None else HERALD
+        remedy = _other_partitions(topic)
+        yield _mismatch(topic, f"{found.partitions} partitions", plan.partitions, remedy, who)
     if topic.own_of is None and plan.replication_factor not in {0, found.replication_factor}:
         remedy = f"set replication_factor = {found.replication_factor}, or 0 for whatever it has"
         yield _mismatch(
             topic, f"replication factor {found.replication_factor}", plan.replication_factor, remedy
         )
-    if found.retention_ms not in {None, plan.retention_ms}:
-        has = f"retention.ms {found.retention_ms}"
-        yield _mismatch(topic, has, plan.retention_ms, _other_retention(topic, found.retention_ms))
+    if found.cleanup not in {None, plan.cleanup}:
+        remedy = f"change the topic's cleanup.policy to {plan.cleanup}"
+        yield _mismatch(topic, f"cleanup.policy {found.cleanup}", plan.cleanup, remedy, who=HERALD)
+    elif plan.cleanup is Cleanup.DELETE:
+        yield from _other_ages(topic, found.retention_ms)
 
 
-def _mismatch(topic: ListedTopic, has: str, wanted: int, remedy: str) -> str:
-    return f"topic {topic.plan.name} has {has} where the settings say {wanted}: {remedy}"
+def _other_ages(topic: ListedTopic, has_ms: int | None) -> Iterator[str]:
+    wanted_ms = topic.plan.retention_ms
+    if has_ms is None or has_ms == wanted_ms:
+        return
+    if topic.own_of is None or topic.plan.name != ledger_topic(topic.own_of, *topic.groups):
+        remedy = _other_retention(topic, has_ms)
+        yield _mismatch(topic, f"retention.ms {has_ms}", wanted_ms, remedy)
+    elif has_ms != FOR_EVER and (wanted_ms == FOR_EVER or has_ms < wanted_ms):  # longer does no harm
+        remedy = f"change the topic's retention.ms to {wanted_ms}"
+        yield _mismatch(topic, f"retention.ms {has_ms}", wanted_ms, remedy, who=HERALD)
+
+
+def _mismatch(topic: ListedTopic, has: str, wanted: object, remedy: str, who: str = SETTINGS) -> str:
+    return f"topic {topic.plan.name} has {has} where {who} {wanted}: {remedy}"
 
 
 def _other_partitions(topic: ListedTopic) -> str:
     if topic.own_of is not None:
-        return "it was not made by Herald; delete it if nothing in it is needed"
+        return "it was not made by Herald for this topic; delete it if nothing in it is needed"
     return f"set partitions = {topic.partitions}, or take a new topic; partitions are for life"
 
 

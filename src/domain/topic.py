@@ -33,6 +33,8 @@ class Cleanup(StrEnum):
 
     DELETE = "delete"  # by their age
     COMPACT = "compact"  # all but the last one of each key
+    BOTH = "compact,delete"  # for either reason
+    NEVER = "none"
 
 
 FOR_EVER = -1

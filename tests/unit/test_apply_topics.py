@@ -7,12 +7,18 @@ import pytest
 
 from application.apply_topics import ApplyTopics, plan_topics, topics_answer
 from domain.errors import TopicMismatch
-from domain.topic import FoundTopic, Topic, TopicPlan
+from domain.topic import FOR_EVER, Cleanup, FoundTopic, Topic, TopicPlan
 
 PAYMENTS = Topic(name="payments", partitions=6)
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MAIL_LEDGER, MAIL_DEFERRED = "payments.email.ledger", "payments.email.deferred"
+TEXT_LEDGER, TEXT_DEFERRED = "payments.sms.ledger", "payments.sms.deferred"
 MAIL_LETTERS = "payments.email.dead-letters"
 TEXT_LETTERS = "payments.sms.dead-letters"
+
+
+SEGMENT_MS = 3 * DAY_MS
 
 
 class KeptTopics:
@@ -40,6 +46,8 @@ class KeptTopics:
             partitions=plan.partitions,
             replication_factor=plan.replication_factor or min(3, self._brokers),
             retention_ms=plan.retention_ms,
+            cleanup=plan.cleanup,
+            segment_ms=SEGMENT_MS,
         )
 
     async def __aenter__(self) -> Self:
@@ -61,23 +69,87 @@ def use_case(catalog: KeptTopics, *topics: Topic, days: int = 90) -> ApplyTopics
     return ApplyTopics(catalog, topics or (PAYMENTS,), days)
 
 
-async def test_missing_topics_are_created_with_their_dead_letter_topics() -> None:
+OWN = (MAIL_LEDGER, MAIL_DEFERRED, MAIL_LETTERS, TEXT_LEDGER, TEXT_DEFERRED, TEXT_LETTERS)
+
+
+async def test_missing_topics_are_created_with_herald_s_own_beside_them() -> None:
     catalog = KeptTopics()
 
     applied = await use_case(catalog)()
 
-    assert applied.created == ("payments", MAIL_LETTERS, TEXT_LETTERS)
-    assert catalog.created[0] == TopicPlan(
-        name="payments", partitions=6, replication_factor=0, retention_ms=168 * HOUR_MS
-    )
-    assert catalog.created[1] == TopicPlan(
-        name=MAIL_LETTERS,
-        partitions=1,
-        replication_factor=0,
-        retention_ms=90 * 24 * HOUR_MS,
-        extra_message_bytes=65_536,
-        beside="payments",
-    )
+    assert applied.created == ("payments", *OWN)
+    assert catalog.created[:4] == [
+        TopicPlan(name="payments", partitions=6, replication_factor=0, retention_ms=7 * DAY_MS),
+        TopicPlan(
+            name=MAIL_LEDGER,
+            partitions=6,
+            replication_factor=3,
+            retention_ms=(7 + 3 + 1) * DAY_MS,
+            beside="payments",
+        ),
+        TopicPlan(
+            name=MAIL_DEFERRED,
+            partitions=6,
+            replication_factor=3,
+            retention_ms=FOR_EVER,
+            cleanup=Cleanup.COMPACT,
+            extra_message_bytes=65_536,
+            beside="payments",
+        ),
+        TopicPlan(
+            name=MAIL_LETTERS,
+            partitions=1,
+            replication_factor=3,
+            retention_ms=90 * DAY_MS,
+            extra_message_bytes=65_536,
+            beside="payments",
+        ),
+    ]
+
+
+async def test_sources_are_created_first_since_their_own_take_after_them() -> None:
+    catalog = KeptTopics()
+    orders = Topic(name="orders", partitions=2, groups=("email",))
+
+    applied = await use_case(catalog, replace(PAYMENTS, groups=("sms",)), orders)()
+
+    assert applied.created[:2] == ("payments", "orders")
+    assert len(applied.created) == 2 + 3 + 3
+
+
+async def test_a_ledger_of_what_is_kept_for_ever_is_kept_for_ever() -> None:
+    source = replace(found(), retention_ms=FOR_EVER)
+
+    plans = {plan.name: plan for plan in plan_topics([PAYMENTS], 90, {"payments": source})}
+
+    assert plans[MAIL_LEDGER].retention_ms == FOR_EVER
+
+
+@pytest.mark.parametrize("has_ms", [FOR_EVER, 90 * DAY_MS])
+async def test_a_ledger_may_be_kept_longer_than_it_must(has_ms: int) -> None:
+    ledger = replace(found(MAIL_LEDGER), retention_ms=has_ms)
+
+    applied = await use_case(KeptTopics(found(), ledger))()
+
+    assert MAIL_LEDGER not in applied.created
+
+
+async def test_what_is_kept_by_key_has_no_age() -> None:
+    deferred = replace(found(MAIL_DEFERRED), cleanup=Cleanup.COMPACT, retention_ms=DAY_MS)
+
+    applied = await use_case(KeptTopics(found(), deferred))()
+
+    assert MAIL_DEFERRED not in applied.created
+
+
+async def test_own_topics_are_not_named_when_it_is_their_source_that_is_otherwise() -> None:
+    catalog = KeptTopics()
+    await use_case(catalog)()
+
+    with pytest.raises(TopicMismatch) as raised:
+        await use_case(catalog, replace(PAYMENTS, partitions=7, retention_hours=24))()
+
+    assert str(raised.value).count("topic ") == str(raised.value).count("topic payments has")
 
 
 async def test_a_second_run_creates_nothing() -> None:
@@ -91,12 +163,12 @@ async def test_a_second_run_creates_nothing() -> None:
     assert catalog.created == []
 
 
-async def test_a_group_that_is_not_subscribed_gets_no_dead_letter_topic() -> None:
+async def test_a_group_that_is_not_subscribed_gets_no_topics() -> None:
     catalog = KeptTopics()
 
     applied = await use_case(catalog, replace(PAYMENTS, groups=("sms",)))()
 
-    assert applied.created == ("payments", TEXT_LETTERS)
+    assert applied.created == ("payments", TEXT_LEDGER, TEXT_DEFERRED, TEXT_LETTERS)
 
 
 async def test_only_what_is_missing_is_created() -> None:
@@ -104,21 +176,21 @@ async def test_only_what_is_missing_is_created() -> None:
 
     applied = await use_case(catalog)()
 
-    assert applied.created == (TEXT_LETTERS,)
+    assert applied.created == tuple(name for name in OWN if name != MAIL_LETTERS)
 
 
-async def test_dead_letter_topics_follow_the_replication_that_the_source_really_has() -> None:
+async def test_own_topics_follow_the_replication_that_the_source_really_has() -> None:
     catalog = KeptTopics(found(replicas=2))
 
     await use_case(catalog)()
 
-    assert [plan.replication_factor for plan in catalog.created] == [2, 2]
+    assert [plan.replication_factor for plan in catalog.created] == [2] * 6
 
 
-def test_without_a_source_dead_letter_topics_follow_its_configured_replication() -> None:
+def test_without_a_source_own_topics_follow_its_configured_replication() -> None:
     plans = plan_topics([replace(PAYMENTS, replication_factor=2)], 90, {})
 
-    assert [plan.replication_factor for plan in plans] == [2, 2, 2]
+    assert [plan.replication_factor for plan in plans] == [2] * 7
 
 
 @pytest.mark.parametrize(
@@ -168,8 +240,48 @@ def test_without_a_source_dead_letter_topics_follow_its_configured_replication()
             PAYMENTS,
             found(MAIL_LETTERS, partitions=2, hours=90 * 24),
             (
-                f"topic {MAIL_LETTERS} has 2 partitions where the settings say 1: "
-                "it was not made by Herald; delete it if nothing in it is needed"
+                f"topic {MAIL_LETTERS} has 2 partitions where Herald needs 1: "
+                "it was not made by Herald for this topic; delete it if nothing in it is needed"
+            ),
+        ),
+        (
+            PAYMENTS,
+            found(MAIL_LEDGER, partitions=5, hours=15 * 24),
+            (
+                f"topic {MAIL_LEDGER} has 5 partitions where Herald needs 6: "
+                "it was not made by Herald for this topic; delete it if nothing in it is needed"
+            ),
+        ),
+        (
+            PAYMENTS,
+            found(MAIL_LEDGER, hours=168),
+            (
+                f"topic {MAIL_LEDGER} has retention.ms 604800000 where Herald needs 1296000000: "
+                "change the topic's retention.ms to 1296000000"
+            ),
+        ),
+        (
+            PAYMENTS,
+            replace(found(MAIL_LEDGER), cleanup=Cleanup.BOTH),
+            (
+                f"topic {MAIL_LEDGER} has cleanup.policy compact,delete where Herald needs delete: "
+                "change the topic's cleanup.policy to delete"
+            ),
+        ),
+        (
+            PAYMENTS,
+            replace(found(MAIL_DEFERRED), cleanup=Cleanup.DELETE),
+            (
+                f"topic {MAIL_DEFERRED} has cleanup.policy delete where Herald needs compact: "
+                "change the topic's cleanup.policy to compact"
+            ),
+        ),
+        (
+            PAYMENTS,
+            replace(found(), cleanup=Cleanup.COMPACT),
+            (
+                "topic payments has cleanup.policy compact where Herald needs delete: "
+                "change the topic's cleanup.policy to delete"
             ),
         ),
         (
@@ -238,9 +350,10 @@ async def test_the_list_has_each_topic_with_herald_s_own_beside_it() -> None:
 
     assert [(topic.plan.name, topic.own_of, topic.found is not None) for topic in listed] == [
         ("payments", None, True),
-        (MAIL_LETTERS, "payments", False),
-        (TEXT_LETTERS, "payments", False),
+        *((name, "payments", False) for name in OWN),
         ("orders", None, False),
+        ("orders.email.ledger", "orders", False),
+        ("orders.email.deferred", "orders", False),
         ("orders.email.dead-letters", "orders", False),
     ]
 

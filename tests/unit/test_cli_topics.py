@@ -56,6 +56,8 @@ def test_list_shows_each_topic_with_herald_s_own_beside_it(
     assert cells(capsys.readouterr().out) == [
         ["topic", "partitions", "replication", "retention", "groups", "exists"],
         ["orders", "3", "by brokers", "168 h", "email", "no"],
+        ["", "orders.email.ledger", "3", "by brokers", "360 h", "email", "no"],
+        ["", "orders.email.deferred", "3", "by brokers", "for ever", "email", "no"],
         ["", "orders.email.dead-letters", "1", "by brokers", "2160 h", "email", "no"],
     ]
 
@@ -68,6 +70,8 @@ def test_apply_creates_what_is_missing_and_says_so(
     assert codes == [0, 0]
     assert capsys.readouterr().out.splitlines() == [
         "created orders",
+        "created orders.email.ledger",
+        "created orders.email.deferred",
         "created orders.email.dead-letters",
         "every topic exists already",
     ]

@@ -104,12 +104,20 @@ async def test_found_are_the_numbers_that_kafka_has() -> None:
     }
 
 
-@pytest.mark.parametrize("policy", ["compact", "compact,delete", "delete,compact"])
-async def test_what_is_compacted_besides_counts_as_compacted(policy: str) -> None:
+@pytest.mark.parametrize(
+    ("policy", "cleanup"),
+    [
+        ("compact", Cleanup.COMPACT),
+        ("compact,delete", Cleanup.BOTH),
+        ("delete,compact", Cleanup.BOTH),
+        ("", Cleanup.NEVER),
+    ],
+)
+async def test_how_a_topic_is_forgotten_is_told(policy: str, cleanup: Cleanup) -> None:
     settings = configured("transactions", retention_ms="1", segment_ms="1", cleanup_policy=policy)
     found = await Catalog(settings=[settings]).find({"transactions"})
 
-    assert found["transactions"].cleanup is Cleanup.COMPACT
+    assert found["transactions"].cleanup is cleanup
 
 
 async def test_nothing_is_asked_when_nothing_is_looked_for() -> None:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters import http_sms_answers, smtp_replies
 from adapters.email_address import address_fault
 from adapters.kafka_publisher import letter_headers
-from adapters.kafka_topics import new_topic
+from adapters.kafka_topics import QUICK_COMPACTION, new_topic
 from adapters.outcome_table import Meaning
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
@@ -344,13 +344,24 @@ def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> 
 
 def test_the_settings_of_the_topics_that_herald_makes_on_kafka_stand_there() -> None:
     topic = Topic(name="transactions", partitions=6, groups=("email",))
-    source, letters = (new_topic(plan, 5, 1000) for plan in plan_topics([topic], 90, {}))
-    rows = {pages.bare(name): cells for name, *cells in pages.table(TOPICS_PAGE, "setting", "`{topic}`")}
+    made = [new_topic(plan, 5, 1000) for plan in plan_topics([topic], 90, {})]
+    source, _, deferred, letters = made
+    settings = pages.table(TOPICS_PAGE, "setting", "`{topic}`")
+    rows = {pages.bare(name): cells for name, *cells in settings}
+    stand = [{pages.bare(name) for name, *cells in settings if cells[at]} for at in range(len(made))]
 
-    assert set(letters.topic_configs) == set(rows) - {"replication"}
-    assert (source.replication_factor, source.num_partitions, letters.num_partitions) == (3, 6, 1)
+    assert [{"replication", *one.topic_configs} for one in made] == stand
+    assert [one.topic_configs["cleanup.policy"] for one in made] == list(
+        map(pages.bare, rows["cleanup.policy"])
+    )
+    assert (source.replication_factor, [one.num_partitions for one in made]) == (3, [6, 6, 6, 1])
     assert source.topic_configs["min.insync.replicas"] == "2"
-    assert f"{int(letters.topic_configs['max.message.bytes']) - 1000} more" in rows["max.message.bytes"][1]
+    for one, cell in ((deferred, 2), (letters, 3)):
+        more = int(one.topic_configs["max.message.bytes"]) - 1000
+        assert f"{more} more" in rows["max.message.bytes"][cell]
+    assert [deferred.topic_configs[name] for name in rows if name in QUICK_COMPACTION] == [
+        pages.bare(rows[name][2]) for name in rows if name in QUICK_COMPACTION
+    ]
 
 
 async def test_the_files_of_the_sqlite_log_and_the_query_for_dead_letters_are_right(tmp_path: Path) -> None:
