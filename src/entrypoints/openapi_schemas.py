@@ -77,7 +77,9 @@ def _message(topics: Sequence[str]) -> Json:
                 "minimum": 0,
                 "description": "Wins over the key; below the number of the topic's partitions.",
             },
-            "expires_at": _optional("RFC 3339; checked, not obeyed yet.", anyOf=_in_format("date-time")),
+            "expires_at": _optional(
+                "RFC 3339; past it the message is not sent.", anyOf=_in_format("date-time")
+            ),
         },
     }
 
