@@ -324,7 +324,7 @@ def test_what_follows_stands_there_for_all_that_an_answer_may_count_as() -> None
 
 
 def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> None:
-    breaker, retry = BreakerPolicy(), RetryPolicy()
+    breaker, retry, limits = BreakerPolicy(), RetryPolicy(), HoldingLimits()
     minutes = [f"{seconds / 60:g}" for seconds in retry.uncertain_waits]
 
     expected = [
@@ -334,7 +334,9 @@ def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> 
         "up to an hour" if breaker.longest_wish == 3600 else "another limit",
         "at least {}, then {}, then {} minutes".format(*minutes),
         f"at most {RETRY_SHARE:.0%}".replace("%", " %"),
-        f"up to about {HoldingLimits().run_ahead:,} messages",
+        f"{limits.run_ahead:,} messages above it are finished",
+        f"At {limits.deferred:,} messages or {limits.deferred_bytes >> 20} MiB put off",
+        "After a minute of failing" if retry.defer_after_seconds == 60 else "another limit",
     ]
     assert [text for text in expected if text not in DELIVERY] == []
 
