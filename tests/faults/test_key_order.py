@@ -10,12 +10,12 @@ from tests.faults.scene import Scene, by_key, firsts, kill
 from tests.smtp_server import say
 
 LATER = say("451 4.7.1 greylisted, come again")
-OTHER_KEYS = 40
+OTHER_KEYS = 20
 P99_SECONDS = 2.0
 
 
 async def post_steadily(scene: Scene, until: asyncio.Event) -> dict[str, float]:
-    """One message a key and round, each key's in order; when the answer to each had come."""
+    """One message a key and round, far fewer than even a busy machine can send; when each was accepted."""
     accepted: dict[str, float] = {}
     for number in count():
         keys = [f"k{key}" for key in range(OTHER_KEYS)]
@@ -26,7 +26,7 @@ async def post_steadily(scene: Scene, until: asyncio.Event) -> dict[str, float]:
         accepted |= dict.fromkeys((f"{key}-{number}" for key in keys), time.monotonic())
         if until.is_set():
             break
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     return accepted
 
 
@@ -86,11 +86,11 @@ async def test_keys_keep_their_order_while_processes_join_leave_and_die_and_the_
 
     stays = site.start_consumer("email")
     for ending in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
-        assert await any_scene.mailed_count(len(mails.mails) + 200), site.output()
+        assert await any_scene.mailed_count(len(mails.mails) + 60), site.output()
         joins = site.start("consumer", "email", HERALD_CONSUMER__PORT=str(site.spare_port))
         assert await site.ready(f"http://127.0.0.1:{site.spare_port}"), site.output()
         mails.next("RCPT", *[LATER] * draw.randint(1, 12))
-        assert await any_scene.mailed_count(len(mails.mails) + 100), site.output()
+        assert await any_scene.mailed_count(len(mails.mails) + 60), site.output()
         joins.send_signal(ending)
         await asyncio.to_thread(joins.wait, 30)
     kill(stays)
