@@ -26,6 +26,7 @@ VERSION = 1
 
 # Version, offset, digest, state, attempts, uncertain, low, time; lengths of id, reason and provider's id.
 _FORM = struct.Struct(">BQQBIIQdHHH")
+_TEXTS = _FORM.size
 # For ever: a number stands for a state in what was written.
 _NUMBERS = {State.RETRYING: 0, State.UNCERTAIN: 1, State.SENT: 2, State.DEAD: 3, State.EXPIRED: 4}
 _STATES = {number: state for state, number in _NUMBERS.items()}
@@ -96,20 +97,25 @@ def _cut(text: str) -> bytes:
 
 
 def _unpacked(value: bytes) -> LedgerRecord:
+    """Raises `struct.error`, `KeyError`, `UnicodeDecodeError` for what `_packed` does not write.
+
+    A group's hundred thousands of records pass here when its process starts.
+    """
     _, offset, digest, state, attempts, uncertain, low, at, *lengths = _FORM.unpack_from(value)
-    id_end = _FORM.size + lengths[0]
-    reason_end = id_end + lengths[1]
-    if len(value) != reason_end + lengths[2]:
+    id_bytes, reason_bytes, provider_bytes = lengths
+    id_end = _TEXTS + id_bytes
+    reason_end = id_end + reason_bytes
+    if len(value) != reason_end + provider_bytes:
         raise struct.error
     return LedgerRecord(
         offset=offset,
-        request_id=value[_FORM.size : id_end].decode(),
+        request_id=value[_TEXTS:id_end].decode(),
         digest=digest,
         state=_STATES[state],
         attempts=attempts,
         uncertain=uncertain,
-        reason=value[id_end:reason_end].decode(),
-        provider_id=value[reason_end:].decode(),
+        reason=value[id_end:reason_end].decode() if reason_bytes else "",
+        provider_id=value[reason_end:].decode() if provider_bytes else "",
         low=low,
         at=at,
     )

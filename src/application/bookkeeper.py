@@ -45,7 +45,6 @@ class Bookkeeper:
 
     def end(self, delivery: Delivery, state: State, reason: str = "", provider_id: str = "") -> None:
         """The message is finished."""
-        delivery.is_ended = True
         self.recorder.put(delivery.shard, self._record(delivery, state, reason, provider_id))
 
     def end_unsendable(self, unsendable: Unsendable) -> None:
@@ -76,37 +75,30 @@ class Bookkeeper:
             self._put(delivery)
             return
         for mate in self._lanes.lane_of(delivery):
-            if not mate.is_deferred and not mate.is_ended:
-                if not self.look_at_bound(mate.shard):
+            if not mate.is_deferred:
+                if not self._may_defer(mate.shard):
                     return
                 self._put(mate)
-        self.look_at_bound(delivery.shard)
 
     def follow(self, delivery: Delivery) -> None:
         """A message just taken is kept apart too, if one before it in its lane is."""
-        if self._lanes.behind_deferred(delivery) and self.look_at_bound(delivery.shard):
+        if self._lanes.behind_deferred(delivery) and self._may_defer(delivery.shard):
             self._put(delivery)
-            self.look_at_bound(delivery.shard)
 
     def drop_deferral(self, state: ShardState, offset: int) -> None:
         """It needs no keeping: it ended, or is none of this channel's."""
         self.recorder.put(state, Tombstone(offset))
 
     def relieve(self, state: ShardState) -> None:
-        """Too much is finished above the one that holds the position: that one is kept apart.
-
-        Not one whose end is being noted: its deferral would be written behind that, and outlive it.
-        """
+        """Too much is finished above the one that holds the position: that one is kept apart."""
         lowest = state.lowest_held
-        if not self._shards.ran_ahead(state) or not isinstance(lowest, Delivery):
-            return
-        if not lowest.is_deferred and not lowest.is_ended:
+        if self._shards.ran_ahead(state) and isinstance(lowest, Delivery) and not lowest.is_deferred:
             self.defer(lowest)
 
     def _put(self, delivery: Delivery) -> None:
         now, wait = self._clock.now(), delivery.due - self._clock.monotonic()
         delivery.is_deferred = True
-        delivery.shard.begin_put(delivery.record)
+        delivery.shard.putting.add(delivery.offset)
         deferral = Deferral(
             record=delivery.record,
             attempts=delivery.attempts,
@@ -115,8 +107,7 @@ class Bookkeeper:
         )
         self.recorder.put(delivery.shard, deferral)
 
-    def look_at_bound(self, state: ShardState) -> bool:
-        """Whether one more may be put off. Where not, the shard is read no further, and that is told once."""
+    def _may_defer(self, state: ShardState) -> bool:
         was_full = state.deferrals_full
         if self._shards.may_defer(state):
             return True
@@ -170,7 +161,7 @@ class Bookkeeper:
         state.finish(note.offset)
 
     def _on_deferred(self, state: ShardState, record: Record) -> None:
-        state.end_put(record)
+        state.putting.discard(record.offset)
         if state.ledger.ends_at(record.offset):
             self.drop_deferral(state, record.offset)
         state.finish(record.offset)
