@@ -5,6 +5,7 @@ whose library takes long to import is imported when it is chosen: nobody pays fo
 """
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,17 @@ from adapters.email_address import address_fault, ascii_domain
 from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, encode
 from adapters.process_end import end_at_once
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_lags import SqliteGroupLags
 from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteLedgerRetention, SqliteRetention
+from adapters.sqlite_status import SqliteStatusView
 from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
@@ -29,17 +33,21 @@ from application.circuit_breaker import BreakerPolicy
 from application.counts import DeliveryCounts, ProduceCounts
 from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
+from application.lag import ReadLags
 from application.notify_email import NotifyByEmail
 from application.notify_sms import NotifyBySms
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
+from application.status import ReadStatus
 from domain.ports import (
     DeadLetters,
     DeliveryLedger,
     EmailSender,
+    GroupLags,
     MessageLog,
     MessagePublisher,
     SmsSender,
+    StatusView,
     Templates,
     TopicCatalog,
 )
@@ -106,6 +114,24 @@ def _kafka_topics(connection: "KafkaConnection") -> TopicCatalog:
     from adapters.kafka_topics import KafkaTopicCatalog
 
     return KafkaTopicCatalog(connection)
+
+
+def _kafka_status_scan(
+    connection: "KafkaConnection", settings: Settings, clock: SystemClock, show: Callable[[str], None]
+) -> StatusView:
+    from adapters.kafka_status_scan import KafkaStatusScan
+
+    return KafkaStatusScan(connection, settings.configured_topics(), clock, settings.status.hours, show)
+
+
+def _tell_nobody(_: str) -> None:
+    """Nobody is there to read it."""
+
+
+def _kafka_lags(connection: "KafkaConnection", settings: Settings) -> GroupLags:
+    from adapters.kafka_lags import KafkaGroupLags
+
+    return KafkaGroupLags(connection, settings.kafka.group_prefix)
 
 
 # The channels ---------------------------------------------------------------------------------
@@ -252,6 +278,20 @@ class Container(containers.DeclarativeContainer):
         kafka=providers.Singleton(_kafka_topics, kafka_connection),
         memory=providers.Singleton(MemoryTopicCatalog, memory_broker),
     )
+    # Who takes long says so here.
+    show = providers.Dependency(instance_of=object, default=_tell_nobody)
+    status_view = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteStatusView, sqlite_path, topics, clock),
+        kafka=providers.Singleton(_kafka_status_scan, kafka_connection, settings, clock, show),
+        memory=providers.Singleton(MemoryStatusView, memory_broker, topics),
+    )
+    group_lags = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteGroupLags, sqlite_path),
+        kafka=providers.Singleton(_kafka_lags, kafka_connection, settings),
+        memory=providers.Singleton(MemoryGroupLags, memory_broker),
+    )
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
         backend,
@@ -285,6 +325,8 @@ class Container(containers.DeclarativeContainer):
     apply_topics = providers.Singleton(ApplyTopics, topic_catalog, topics, dead_letter_days)
     request_ids = providers.Singleton(RequestIds, clock, providers.Object(random.SystemRandom().getrandbits))
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
+    read_status = providers.Singleton(ReadStatus, status_view, topics)
+    read_lags = providers.Singleton(ReadLags, group_lags, topics, clock)
     produce_counts = providers.Singleton(ProduceCounts)
     produce = providers.Singleton(_produce, publisher, settings, produce_counts)
     delivery_counts = providers.Singleton(DeliveryCounts)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
@@ -13,11 +14,16 @@ import httpx
 from adapters.email_address import address_fault
 from adapters.memory import MemoryPublisher
 from adapters.memory_broker import MemoryBroker
+from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, encode
 from application.counts import ProduceCounts
+from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
-from domain.log import NewRecord, Receipt, Record, Unconfirmed
+from application.status import ReadStatus
+from domain.lag import PutOff, Standing
+from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
+from domain.status import MessageStatus
 from domain.topic import Topic, TopicPlan
 from entrypoints.api_keys import KeyRing, NoKeys, parse_keys
 from entrypoints.http_api import ApiParts, create_app
@@ -69,6 +75,8 @@ class MemoryApi:
             unready=self.unready,
             topics=tuple(TOPICS),
             list_topics=self._topics,
+            read_status=ReadStatus(self, tuple(TOPICS.values())),
+            read_lags=ReadLags(self, tuple(TOPICS.values()), self.clock),
             render_metrics=self._metrics,
             lifespan=self.lifespan,
             keys=NoKeys(),
@@ -159,6 +167,17 @@ class MemoryApi:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+    # The views of the log as it is now.
+
+    async def find(self, request_id: str, topics: AbstractSet[str]) -> MessageStatus | None:
+        return await MemoryStatusView(self.broker, tuple(TOPICS.values())).find(request_id, topics)
+
+    async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
+        return await MemoryGroupLags(self.broker).standings(group, shards)
+
+    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
+        return await MemoryGroupLags(self.broker).put_off(group, shard, since)
 
     async def _topics(self) -> Sequence[Topic]:
         self.broker.answer()

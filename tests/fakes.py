@@ -89,3 +89,16 @@ class ScriptedChannel:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+
+class SlowChannel(ScriptedChannel):
+    """Takes its time for each message."""
+
+    def __init__(self, clock: FakeClock, seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = seconds
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        await self.clock.sleep(self.seconds)
+        return await super().deliver(message, probe=probe)

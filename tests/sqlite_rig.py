@@ -8,11 +8,14 @@ from typing import Self
 
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
+from adapters.sqlite_lags import SqliteGroupLags
 from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
-from adapters.sqlite_schema import group_path, row_id, unpack_headers
+from adapters.sqlite_schema import GROUP, group_path, row_id, unpack_headers
+from adapters.sqlite_status import SqliteStatusView
 from adapters.sqlite_topics import SqliteTopicCatalog
+from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
@@ -84,6 +87,27 @@ class SqliteRig(Rig):
         with closing(sqlite3.connect(group_path(self.path, group), isolation_level=None)) as connection:
             place = (shard.topic, shard.partition, before)
             connection.execute("DELETE FROM ledger WHERE topic = ? AND partition = ? AND position < ?", place)
+
+    def status_view(self) -> SqliteStatusView:
+        return SqliteStatusView(self.path, self.configured(), SystemClock())
+
+    def unreachable_status_view(self) -> SqliteStatusView:
+        self._make_older()
+        return self.status_view()
+
+    def lags(self) -> SqliteGroupLags:
+        return SqliteGroupLags(self.path)
+
+    def unreachable_lags(self) -> SqliteGroupLags:
+        self.path.rename(self.path.with_suffix(".away"))
+        return self.lags()
+
+    def _make_older(self) -> None:
+        """An older Herald's file of a group: there is no telling what it has finished."""
+        with closing(sqlite3.connect(group_path(self.path, "email"), isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE positions (topic TEXT)")
+            connection.execute(f"PRAGMA application_id = {GROUP.application_id}")
+            connection.execute("PRAGMA user_version = 1")
 
     def catalog(self) -> SqliteTopicCatalog:
         return SqliteTopicCatalog(self.path)

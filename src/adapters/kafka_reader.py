@@ -58,6 +58,17 @@ class KafkaReader:
         async with self._using() as client:
             return await bounds_of(client.consumer, partitions, self._answer)
 
+    async def since(
+        self, partitions: Sequence[TopicPartition], time: float
+    ) -> Mapping[TopicPartition, Bounds]:
+        """As `bounds`, but from the first record on that is not older than `time`, in epoch seconds."""
+        async with self._using() as client:
+            bounds = await bounds_of(client.consumer, partitions, self._answer)
+            async with asyncio.timeout(self._answer):
+                found = await client.consumer.offsets_for_times(dict.fromkeys(partitions, int(1000 * time)))
+        firsts = {partition: told.offset for partition, told in found.items() if told is not None}
+        return {one: Bounds(firsts.get(one, bounds[one].end), bounds[one].end) for one in partitions}
+
     async def read(self, partition: TopicPartition, first: int, end: int) -> AsyncGenerator[Sequence[Any]]:
         """Records of aiokafka's from `first` up to before `end`, in slices. Raises `LogUnavailable`.
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite_file import Presence, WriteLock, faults_of, open_file, transaction
+from adapters.sqlite_file import WriteLock, faults_of, open_file, prove, transaction
+from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import LOG, pack_headers, row_id
 from domain.errors import LogUnavailable
 from domain.log import NewRecord, Receipt, Shard, Unconfirmed
@@ -68,8 +69,8 @@ class Appender:
         """
         connection = self._usable()
         if not self._is_proven:
-            with faults_of(self._path), self._lock, transaction(connection):
-                connection.execute(f"PRAGMA user_version = {LOG.version}")
+            with faults_of(self._path), self._lock:
+                prove(connection, LOG)
             self._is_proven = True
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,6 @@ _LAST_FOR_GOOD = {
     "SQLITE_READONLY": "{path} cannot be written: check the owner and rights of it and of its folder",
     "SQLITE_CANTOPEN": "{path} cannot be opened: check the owner and rights of it and of its folder",
     "SQLITE_PERM": "{path} cannot be opened: check the owner and rights of it and of its folder",
-    "SQLITE_AUTH": "{path} cannot be opened: check the owner and rights of it and of its folder",
 }
 _MAY_PASS = {
     "SQLITE_FULL": "the disk that holds {path} is full: make room on it",
@@ -54,11 +53,20 @@ class Schema:
 
 def fault(error: sqlite3.Error, path: Path) -> HeraldError:
     """`StorageBroken` where only a person can help, `LogUnavailable` where it may pass by itself."""
-    name = getattr(error, "sqlite_errorname", "") or ""
+    # Without a name it is Python's own; this kind of them is about a text in the file that is none.
+    unnamed = "SQLITE_CORRUPT" if isinstance(error, sqlite3.OperationalError) else ""
+    name = getattr(error, "sqlite_errorname", None) or unnamed
     kind = "_".join(name.split("_")[:2])
     if kind in _LAST_FOR_GOOD:
         return StorageBroken(_LAST_FOR_GOOD[kind].format(path=path))
     return LogUnavailable(_MAY_PASS.get(kind, f"{{path}} does not answer: {error}").format(path=path))
+
+
+def damaged(why: object) -> sqlite3.DatabaseError:
+    """As SQLite's own error where it finds a page broken: a row may hold what was never written there."""
+    error = sqlite3.DatabaseError(str(why))
+    error.sqlite_errorname = "SQLITE_CORRUPT"
+    return error
 
 
 @contextmanager
@@ -94,6 +102,7 @@ def open_file(
     """
     with faults_of_opening(path):
         _make_file(path)
+        _look(path, schema)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         with faults_of_opening(path):
@@ -114,6 +123,7 @@ def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite
     with faults_of_opening(path):
         if not path.exists():
             return None
+        _look(path, schema)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
         )
@@ -129,6 +139,15 @@ def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite
         return connection
     connection.close()
     return None
+
+
+def _look(path: Path, schema: Schema) -> None:
+    """Refuses a `-wal` of another file: the last close, but of one who only reads, puts it into the file."""
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+            _version_of(connection, path, schema)
 
 
 def _expect(path: Path, version: int, least: int) -> None:
@@ -211,6 +230,12 @@ def _set_up(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
 
 
+def prove(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Writes what stands there already: an open file may not let this user write, or its disk be full."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version = {schema.version}")
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Committed on leaving, rolled back on an error.
@@ -226,30 +251,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-
-
-class Presence:
-    """Whether a file is still the one that was opened.
-
-    Somebody may delete or replace it while it is in use; SQLite would go on with a file that nobody can
-    find any more, and no restart would find what it holds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._identity = self._on_disk()
-
-    def check(self) -> None:
-        """Raises `StorageBroken`."""
-        if self._on_disk() != self._identity:
-            raise StorageBroken(f"{self._path} was moved or deleted while in use: restart Herald")
-
-    def _on_disk(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return (status.st_dev, status.st_ino)
 
 
 class WriteLock:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from adapters.sqlite_file import Presence, faults_of, faults_of_opening, lock_file, open_file, transaction
+from adapters.sqlite_file import faults_of, faults_of_opening, lock_file, open_file, prove, transaction
+from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import GROUP, group_path
 from adapters.sqlite_thread import SqliteThread, tell
 from domain.errors import LogUnavailable
@@ -52,7 +53,8 @@ class SqliteGroupFile:
     async def take_over(self) -> bool:
         """Whether this process is the active one; becomes it where nobody is.
 
-        Raises `StorageBroken` and `UnknownVersion` where the file cannot be used.
+        Raises `StorageBroken` and `UnknownVersion` where the file cannot be used, `LogUnavailable` where it
+        cannot be written for now.
         """
         return self.is_active or await self._thread.call(self._take_over)
 
@@ -83,10 +85,20 @@ class SqliteGroupFile:
 
     def _take_over(self) -> bool:
         if self._connection is None and self._is_locked():
-            self._connection = open_file(self.path, GROUP, nullcontext())
-            # Who deletes a lock file, thinking it stale, lets a second process become active.
-            self._presences = (Presence(self.path), Presence(self._lock_path))
+            self._connection = self._open()
         return self.is_active
+
+    def _open(self) -> sqlite3.Connection:
+        """Open, and proven: whoever reads and cannot write would send the same again after each restart."""
+        connection = open_file(self.path, GROUP, nullcontext())
+        try:
+            with faults_of(self.path):
+                prove(connection, GROUP)
+        except BaseException:
+            connection.close()
+            raise
+        self._presences = (Presence(self.path), *self._presences)
+        return connection
 
     def _is_locked(self) -> bool:
         with faults_of_opening(self.path):
@@ -97,6 +109,13 @@ class SqliteGroupFile:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
+            # Who deletes a lock file, thinking it stale, lets a second process become active.
+            there = Presence(self._lock_path)
+            if not there.is_of(self._lock):
+                os.close(self._lock)
+                self._lock = None
+                return False
+        self._presences = (there,)
         return True
 
     def _write_waiting(self) -> None:

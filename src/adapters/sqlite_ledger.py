@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import closing
 from typing import Any, Self, TypeVar
 
+from adapters.sqlite_file import damaged
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_schema import pack_headers, unpack_headers
 from domain.errors import LogUnavailable
@@ -164,7 +165,7 @@ def _entry_of(_: Shard, row: Any) -> Written:
         offset=offset,
         request_id=request_id,
         digest=digest % 2**64,
-        state=State(state),
+        state=_state_of(state),
         attempts=attempts,
         uncertain=uncertain,
         reason=reason,
@@ -173,6 +174,13 @@ def _entry_of(_: Shard, row: Any) -> Written:
         at=at,
     )
     return Written(position, note)
+
+
+def _state_of(name: str) -> State:
+    try:
+        return State(name)
+    except ValueError as error:
+        raise damaged(error) from error
 
 
 def _deferral_of(shard: Shard, row: Any) -> Written:

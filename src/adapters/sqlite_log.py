@@ -52,6 +52,7 @@ class SqliteLog:
         self._look_at = 0.0
         self._nudge = asyncio.Event()
         self._joined = False
+        self._trouble = ""
 
     async def next_event(self, wanted: AbstractSet[Shard], limit: int, seconds: float) -> LogEvent | None:
         end = monotonic() + seconds
@@ -66,14 +67,24 @@ class SqliteLog:
     async def _look(self, wanted: AbstractSet[Shard], limit: int) -> LogEvent | None:
         try:
             if not await self._is_active():
+                self._note_trouble("")
                 return None
             cursors = {shard: self._next[shard] for shard in self._next.keys() & wanted}
             look = await self._thread.call(lambda: self._reader.look(cursors, limit))
         except LogUnavailable as error:
             self._look_at = monotonic() + _AGAIN_SECONDS
-            logger.warning("The log does not answer", extra={"action": "log_away", "reason": str(error)})
+            self._note_trouble(str(error))
             return None
+        self._note_trouble("")
         return self._event(look, cursors)
+
+    def _note_trouble(self, reason: str) -> None:
+        """A line for each change, not for each look."""
+        if reason and reason != self._trouble:
+            logger.warning("The log does not answer", extra={"action": "log_away", "reason": reason})
+        elif self._trouble and not reason:
+            logger.info("The log answers again", extra={"action": "log_back"})
+        self._trouble = reason
 
     async def _is_active(self) -> bool:
         active = await self._file.take_over()
@@ -164,6 +175,8 @@ class SqliteLog:
             return f"{self._file.log_path} does not answer"
         except HeraldError as error:
             return str(error)
+        if self._trouble:
+            return self._trouble
         return None if self._joined else "has not joined its group yet"
 
     async def __aenter__(self) -> Self:

@@ -4,7 +4,7 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
-from adapters.sqlite_file import Schema
+from adapters.sqlite_file import Schema, damaged
 from domain.log import Headers
 
 # A record's row id is its shard's number and its offset: rows lie in the order in which they are
@@ -103,11 +103,15 @@ def pack_headers(headers: Headers) -> bytes | None:
 
 @lru_cache(maxsize=1024)
 def unpack_headers(packed: bytes | None) -> Headers:
+    """Raises `sqlite3.DatabaseError` for what `pack_headers` did not write."""
     headers = []
     at = 0
     while packed and at < len(packed):
-        name_length, value_length = struct.unpack_from(">HI", packed, at)
-        middle = at + 6 + name_length
-        at = middle + value_length
-        headers.append((packed[middle - name_length : middle].decode(), packed[middle:at]))
+        try:
+            name_length, value_length = struct.unpack_from(">HI", packed, at)
+            middle = at + 6 + name_length
+            at = middle + value_length
+            headers.append((packed[middle - name_length : middle].decode(), packed[middle:at]))
+        except (struct.error, UnicodeDecodeError, TypeError) as error:
+            raise damaged(error) from error
     return tuple(headers)

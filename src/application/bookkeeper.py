@@ -45,6 +45,7 @@ class Bookkeeper:
 
     def end(self, delivery: Delivery, state: State, reason: str = "", provider_id: str = "") -> None:
         """The message is finished."""
+        delivery.is_ended = True
         self.recorder.put(delivery.shard, self._record(delivery, state, reason, provider_id))
 
     def end_unsendable(self, unsendable: Unsendable) -> None:
@@ -75,30 +76,37 @@ class Bookkeeper:
             self._put(delivery)
             return
         for mate in self._lanes.lane_of(delivery):
-            if not mate.is_deferred:
-                if not self._may_defer(mate.shard):
+            if not mate.is_deferred and not mate.is_ended:
+                if not self.look_at_bound(mate.shard):
                     return
                 self._put(mate)
+        self.look_at_bound(delivery.shard)
 
     def follow(self, delivery: Delivery) -> None:
         """A message just taken is kept apart too, if one before it in its lane is."""
-        if self._lanes.behind_deferred(delivery) and self._may_defer(delivery.shard):
+        if self._lanes.behind_deferred(delivery) and self.look_at_bound(delivery.shard):
             self._put(delivery)
+            self.look_at_bound(delivery.shard)
 
     def drop_deferral(self, state: ShardState, offset: int) -> None:
         """It needs no keeping: it ended, or is none of this channel's."""
         self.recorder.put(state, Tombstone(offset))
 
     def relieve(self, state: ShardState) -> None:
-        """Too much is finished above the one that holds the position: that one is kept apart."""
+        """Too much is finished above the one that holds the position: that one is kept apart.
+
+        Not one whose end is being noted: its deferral would be written behind that, and outlive it.
+        """
         lowest = state.lowest_held
-        if self._shards.ran_ahead(state) and isinstance(lowest, Delivery) and not lowest.is_deferred:
+        if not self._shards.ran_ahead(state) or not isinstance(lowest, Delivery):
+            return
+        if not lowest.is_deferred and not lowest.is_ended:
             self.defer(lowest)
 
     def _put(self, delivery: Delivery) -> None:
         now, wait = self._clock.now(), delivery.due - self._clock.monotonic()
         delivery.is_deferred = True
-        delivery.shard.putting.add(delivery.offset)
+        delivery.shard.begin_put(delivery.record)
         deferral = Deferral(
             record=delivery.record,
             attempts=delivery.attempts,
@@ -107,7 +115,8 @@ class Bookkeeper:
         )
         self.recorder.put(delivery.shard, deferral)
 
-    def _may_defer(self, state: ShardState) -> bool:
+    def look_at_bound(self, state: ShardState) -> bool:
+        """Whether one more may be put off. Where not, the shard is read no further, and that is told once."""
         was_full = state.deferrals_full
         if self._shards.may_defer(state):
             return True
@@ -161,7 +170,7 @@ class Bookkeeper:
         state.finish(note.offset)
 
     def _on_deferred(self, state: ShardState, record: Record) -> None:
-        state.putting.discard(record.offset)
+        state.end_put(record)
         if state.ledger.ends_at(record.offset):
             self.drop_deferral(state, record.offset)
         state.finish(record.offset)

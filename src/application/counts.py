@@ -36,9 +36,9 @@ class ProduceCounts:
 class DeliveryCounts:
     """Of one consumer process.
 
-    `deliveries` by topic and outcome (sent, skipped, dead, retried, uncertain), `ages` by topic: seconds
-    from the log's timestamp to the provider's yes; `dead_letters` by topic and reason; `overtaken` by
-    topic: messages that retention deleted unread.
+    `deliveries` by topic and outcome (sent, dead, expired, skipped, repeated, retried, uncertain); `ages` by
+    topic: seconds from the log's timestamp to the provider's yes; `dead_letters` by topic and reason;
+    `overtaken` by topic: messages that retention deleted unread.
     """
 
     deliveries: Counter[tuple[str, str]] = field(default_factory=Counter)

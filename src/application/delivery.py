@@ -32,6 +32,7 @@ class Delivery:
     failing_since: float = 0.0
     failing_at_opening: int = -1  # how often the breaker had opened when it began to fail
     is_deferred: bool = False  # kept safe apart, or on its way there: the commit may pass it
+    is_ended: bool = False  # its end is noted, or on its way there
     probe_round: int = -1  # the round of probes in which it had its turn
     waiting: int = -1  # its place in the retry queue, -1: not in it
     is_retry: bool = False  # holds one of the slots that retries may have

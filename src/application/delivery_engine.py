@@ -25,6 +25,7 @@ from application.engine_options import EngineOptions
 from application.intake import Intake, Taken, Unsendable
 from application.lanes import Lanes
 from application.monitor import Monitor
+from application.pace import Pace
 from application.positions import Positions
 from application.settlement import Settlement
 from application.shard_loader import ShardLoader
@@ -88,6 +89,7 @@ class DeliveryEngine:
                 books=self._books,
                 settlement=self._settlement,
                 tick=self._tick,
+                pace=Pace(options.most_per_second),
             ),
             options.concurrency,
             self._poll_again,
@@ -222,20 +224,11 @@ class DeliveryEngine:
         self._loading.pop(state.shard, None)
         if begin is not None and not state.yielding:  # else the cancel was lost: it may be another's by now
             state.begin(begin.offset, begin.committed)
-            self._revive(state)
+            self._release(state, state.offsets.next)
+            self._books.look_at_bound(state)
             self._log.begin(state.shard, state.offsets.next)
             self._poll_again()
-
-    def _revive(self, state: ShardState) -> None:
-        """What is put off goes on; what the reader has yet to come to waits for that."""
-        begin = state.offsets.next
-        for offset, kept in sorted(state.ledger.deferred.items()):
-            if state.ledger.ends_at(offset):
-                self._books.drop_deferral(state, offset)
-            else:
-                state.aside[offset] = kept.deferral
-        self._release(state, begin)
-        self._wake()
+            self._wake()
 
     async def _yield(self, shards: AbstractSet[Shard], seconds: float) -> None:
         """Takes nothing new of the shards, lets what is in flight end in time, commits, lets go."""
@@ -293,6 +286,7 @@ class DeliveryEngine:
 
     async def _measure_regularly(self) -> None:
         while True:
+            self._dispatcher.expire_overdue()
             moved = self._taken + self._dispatcher.settled + self._books.written
             await self._monitor.look(moved, may_read=not self.breaker.is_open)
             await self._clock.sleep(self._options.measure_seconds)

@@ -27,7 +27,8 @@ class ShardLag:
 class DeliverySnapshot:
     """Of one consumer process. `oldest_unfinished`: seconds since the log took it, by topic; 0: none.
 
-    `retention_used`: that age as a share of the topic's retention.
+    `retention_used`: how much of its topic's retention the oldest one has used that is not put off; at 1 the
+    log may delete it.
     """
 
     group: str

@@ -15,6 +15,7 @@ from application.crew import Crew
 from application.deadline import Alarm
 from application.delivery import Delivery
 from application.lanes import Lanes
+from application.pace import Pace
 from application.settlement import Settlement
 from application.tick import Tick
 from application.verdict import Dead, Judge
@@ -39,6 +40,7 @@ class Parts:
     books: Bookkeeper
     settlement: Settlement
     tick: Tick
+    pace: Pace
 
 
 class Dispatcher:
@@ -52,6 +54,7 @@ class Dispatcher:
         self._lanes = parts.lanes
         self._breaker = parts.breaker
         self._clock = parts.clock
+        self._pace = parts.pace
         self._workers = workers
         self._more_wanted = more_wanted
         self._alarm = Alarm(parts.clock, self.wake)
@@ -106,11 +109,15 @@ class Dispatcher:
     def wake(self) -> None:
         """Wakes as many workers as may start something now, and sets the alarm for what comes later."""
         now = self._clock.monotonic()
+        if (ready := self._pace.ready_at(now)) > now:
+            self._alarm.set(ready)
+            return
         if self._breaker.is_open:
             self._wake_workers(1)
             due = self._breaker.next_probe
         else:
-            self._wake_workers(min(self._lanes.startable(now), self._free()))
+            most = 1 if self._pace.is_capped else self._workers  # that one looks for the next
+            self._wake_workers(min(self._lanes.startable(now), self._free(), most))
             due = self._lanes.next_due() or now
         if due > now:
             self._alarm.set(due)
@@ -124,7 +131,18 @@ class Dispatcher:
     def could_start(self) -> bool:
         """Whether something held could be sent now: if nothing is, that is strange."""
         closed, now = not self._breaker.is_open, self._clock.monotonic()
-        return closed and self._free() > 0 and self._lanes.startable(now) > 0
+        may = closed and self._free() > 0 and self._pace.ready_at(now) <= now
+        return may and self._lanes.startable(now) > 0
+
+    def expire_overdue(self) -> None:
+        """Ends what waits although its time is over: for a retry, behind another one, or for the channel."""
+        overdue = [delivery for delivery in self._lanes.held() if self._is_expired(delivery)]
+        for delivery in overdue:
+            if delivery not in self._in_flight:
+                self._expire(delivery)
+        if overdue:
+            self._lanes.forget_ended()
+            self.wake()
 
     def _free(self) -> int:
         """How many more may be sent now."""
@@ -146,8 +164,15 @@ class Dispatcher:
 
     def _next(self) -> Delivery | None:
         now = self._clock.monotonic()
-        if self._breaker.is_open:
-            return self._next_probe(now)
+        if self._pace.ready_at(now) > now:
+            return None  # who took the token has set the alarm
+        delivery = self._next_probe(now) if self._breaker.is_open else self._next_head(now)
+        if delivery is not None and self._pace.is_capped:
+            self._pace.take(now)
+            self.wake()
+        return delivery
+
+    def _next_head(self, now: float) -> Delivery | None:
         return self._lanes.take(now) if self._free() > 0 else None
 
     def _next_probe(self, now: float) -> Delivery | None:
@@ -183,8 +208,8 @@ class Dispatcher:
         try:
             self._parts.tick.check()
             if self._is_expired(delivery):
-                self.settled += 1
-                self._parts.settlement.expire(delivery)
+                self._pace.give_back()
+                self._expire(delivery)
             else:
                 await self._settle(delivery, await self._try(delivery))
         finally:
@@ -196,6 +221,10 @@ class Dispatcher:
 
     def _is_expired(self, delivery: Delivery) -> bool:
         return delivery.expires_at is not None and self._clock.now() >= delivery.expires_at
+
+    def _expire(self, delivery: Delivery) -> None:
+        self.settled += 1
+        self._parts.settlement.expire(delivery)
 
     async def _try(self, delivery: Delivery) -> Outcome:
         self._sending.add(delivery)

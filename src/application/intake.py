@@ -59,10 +59,9 @@ class Intake:
 
     def take(self, record: Record, state: ShardState) -> Taken:
         """Something that the shard holds from now on, or why the record is passed over."""
-        deferral = state.aside.pop(record.offset, None)
-        if deferral is not None:
+        if state.aside and state.aside[0].record.offset == record.offset:
             state.offsets.skip_to(record.offset + 1)
-            return self.revive(deferral, state)
+            return self.revive(state.aside.popleft(), state)
         taken = self._take(record, state)
         if isinstance(taken, str):
             state.offsets.skip_to(record.offset + 1)
@@ -73,9 +72,13 @@ class Intake:
     def revive(self, deferral: Deferral, state: ShardState) -> Taken:
         """What was put off by an earlier owner of the shard; its place in the log is finished."""
         read = self._read(deferral.record, state)
-        if not isinstance(read, Delivery):
+        if isinstance(read, str):
             return read
-        request_id = read.message.request_id
+        request_id = _id_of(read)
+        if state.ledger.has_ended(read.offset, request_id):
+            return REPEATED  # the end was noted, and the tombstone was not
+        if isinstance(read, Unsendable):
+            return read
         if state.ledger.sent_digest(request_id) == digest_of(deferral.record.value):
             return REPEATED  # a put that was given up was written after all, behind the tombstone
         read.is_deferred = True
@@ -85,8 +88,11 @@ class Intake:
         return self._unless_spent(read)
 
     def passed(self, state: ShardState, offset: int) -> list[Deferral]:
-        """What waited for offsets below this one, which the log does not have any more."""
-        return [state.aside.pop(waiting) for waiting in sorted(state.aside) if waiting < offset]
+        """What waited for offsets below this one, which were committed or are not in the log any more."""
+        passed: list[Deferral] = []
+        while state.aside and state.aside[0].record.offset < offset:
+            passed.append(state.aside.popleft())
+        return passed
 
     def _take(self, record: Record, state: ShardState) -> Taken:
         if is_for_another(record, self.channel.group):
@@ -94,7 +100,7 @@ class Intake:
         read = self._read(record, state)
         if isinstance(read, str):
             return read
-        request_id = read.message.request_id if isinstance(read, Delivery) else read.request_id
+        request_id = _id_of(read)
         if state.ledger.has_ended(record.offset, request_id):
             return REPEATED
         if isinstance(read, Unsendable):
@@ -175,6 +181,10 @@ class Intake:
             size=size,
             expires_at=expiry_of(message, record.timestamp, lasts),
         )
+
+
+def _id_of(read: Delivery | Unsendable) -> str:
+    return read.message.request_id if isinstance(read, Delivery) else read.request_id
 
 
 _REUSED = "another message of its partition has this request_id, with other content"

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from application.delivery import Delivery, LaneKey
@@ -63,13 +63,15 @@ class Lanes:
             delivery.is_retry = True
             self._retries += 1
             return delivery
+        self._skip_ended()
         return self._ready.popleft() if self._ready else None
 
     def take_probe(self, now: float, probe_round: int) -> Delivery | None:
         """A head that had no turn in this round of probes and whose lost answer is not waited for."""
         waiting = (delivery for _, _, delivery in self._valid_waiting())
         for delivery in itertools.chain(self._ready, waiting):
-            if delivery.probe_round != probe_round and delivery.uncertain_until <= now:
+            had_its_turn = delivery.probe_round == probe_round or delivery.is_ended
+            if not had_its_turn and delivery.uncertain_until <= now:
                 delivery.probe_round = probe_round
                 self._pull(delivery)
                 return delivery
@@ -79,13 +81,23 @@ class Lanes:
         """Its lane moves on, behind all heads that are ready already."""
         self._free_slot(delivery)
         lane = self._lane_of(delivery)
-        if lane is None:
-            return
+        if lane is None or lane[0] is not delivery:
+            return  # it ended where it waited: it is passed over when its turn comes
         lane.popleft()
+        while lane and lane[0].is_ended:
+            lane.popleft()
         if lane:
             self._offer(lane[0])
         elif delivery.lane is not None:
             del self._lanes[delivery.lane]
+
+    def held(self) -> Iterator[Delivery]:
+        """All that is not ended, in no order; of those without a key only what is not out with a worker."""
+        waiting = (delivery for _, _, delivery in self._valid_waiting())
+        free = (delivery for delivery in itertools.chain(self._ready, waiting) if delivery.lane is None)
+        for delivery in itertools.chain(free, *self._lanes.values()):
+            if not delivery.is_ended:
+                yield delivery
 
     def retry(self, delivery: Delivery, due: float) -> None:
         """Stays the head of its lane, and is not taken before `due`."""
@@ -103,6 +115,12 @@ class Lanes:
         """A worker is done with it after its shard was dropped."""
         self._free_slot(delivery)
 
+    def forget_ended(self) -> None:
+        """Lets go of what ended where it waited."""
+        self._ready = deque(delivery for delivery in self._ready if not delivery.is_ended)
+        self._waiting = self._valid_waiting()
+        heapq.heapify(self._waiting)
+
     def drop(self, shards: AbstractSet[Shard]) -> None:
         """Forgets everything of these shards. What is out with a worker ends in `forget`."""
         self._lanes = {key: lane for key, lane in self._lanes.items() if key[0] not in shards}
@@ -112,6 +130,7 @@ class Lanes:
 
     def startable(self, now: float) -> int:
         """How many `take` would give at least, as far as retries and keys allow."""
+        self._skip_ended()
         due = self._retries < self._retry_limit and self._has_due(now)
         return len(self._ready) + (1 if due else 0)
 
@@ -125,11 +144,15 @@ class Lanes:
         return bool(self._waiting) and self._waiting[0][0] <= now
 
     def _skip_pulled(self) -> None:
-        while self._waiting and self._waiting[0][2].waiting != self._waiting[0][1]:
+        while self._waiting and not _is_valid(self._waiting[0]):
             heapq.heappop(self._waiting)
 
+    def _skip_ended(self) -> None:
+        while self._ready and self._ready[0].is_ended:
+            self._ready.popleft()
+
     def _valid_waiting(self) -> list[tuple[float, int, Delivery]]:
-        return [entry for entry in self._waiting if entry[2].waiting == entry[1]]
+        return [entry for entry in self._waiting if _is_valid(entry)]
 
     def _pull(self, delivery: Delivery) -> None:
         if delivery.waiting >= 0:
@@ -151,6 +174,12 @@ class Lanes:
         if delivery.is_retry:
             delivery.is_retry = False
             self._retries -= 1
+
+
+def _is_valid(entry: tuple[float, int, Delivery]) -> bool:
+    """Whether it still waits: it may have been pulled out as a probe, or have ended."""
+    _, place, delivery = entry
+    return delivery.waiting == place and not delivery.is_ended
 
 
 def _outside(deliveries: Iterable[Delivery], shards: AbstractSet[Shard]) -> Iterable[Delivery]:

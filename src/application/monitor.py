@@ -66,14 +66,13 @@ class Monitor:
     def snapshot(self, group: str, *, channel_up: bool) -> DeliverySnapshot:
         """How it stands now; the log's ends are a few seconds old."""
         now = self._clock.now()
-        oldest = self._shards.oldest_unfinished(now)
         return DeliverySnapshot(
             group=group,
             in_flight=self._dispatcher.in_flight,
             channel_up=channel_up,
             lags=self._shards.lags(),
-            oldest_unfinished=oldest,
-            retention_used={topic: self._share(topic, age) for topic, age in oldest.items()},
+            oldest_unfinished=self._shards.oldest_unfinished(now),
+            retention_used=self._retention_used(),
         )
 
     def _look_at(self, state: ShardState, now: float, *, may_read: bool) -> None:
@@ -86,29 +85,32 @@ class Monitor:
         for state in list(self._shards):
             if state.begun:
                 await self._look_for_oldest(state)
-        ages = self._shards.oldest_unfinished(self._clock.now())
-        at_risk = frozenset(topic for topic, age in ages.items() if self._share(topic, age) >= RISK_SHARE)
+        used = self._retention_used()
+        at_risk = frozenset(topic for topic, share in used.items() if share >= RISK_SHARE)
         for topic in at_risk - self._at_risk:
             logger.warning(
                 "the oldest unfinished message of %s has used %d %% of its retention: "
                 "lengthen retention_hours or add consumers before the log deletes it",
                 topic,
-                100 * self._share(topic, ages[topic]),
+                100 * used[topic],
                 extra={"action": "retention_risk", "topic": topic},
             )
         self._at_risk = at_risk
 
     async def _look_for_oldest(self, state: ShardState) -> None:
         """What is put off, and what waits in the log while nothing of the shard is held."""
-        times = [kept.deferral.record.timestamp for kept in state.ledger.deferred.values()]
+        deferred = state.ledger.deferred.values()
+        state.oldest_deferred = min((kept.deferral.record.timestamp for kept in deferred), default=None)
+        record = None
         if state.offsets.oldest is None and state.end > state.offsets.next:
             try:
                 record = await self._log.peek(state.shard, state.offsets.next)
             except LogUnavailable:
                 return
-            times += [record.timestamp] if record is not None else []
-        state.oldest_elsewhere = min(times, default=None)
+        state.oldest_unread = record.timestamp if record is not None else None
 
-    def _share(self, topic: str, age: float) -> float:
-        settings = self._topics.get(topic)
-        return age / (settings.retention_hours * 3600) if settings is not None else 0.0
+    def _retention_used(self) -> dict[str, float]:
+        """How much of its retention each topic's oldest message has used that only the log keeps."""
+        ages = self._shards.oldest_unfinished(self._clock.now(), in_log=True)
+        kept = {topic: self._topics[topic].retention_hours for topic in ages.keys() & self._topics.keys()}
+        return {topic: ages[topic] / (3600.0 * hours) for topic, hours in kept.items()}

@@ -33,6 +33,7 @@ class ShardLedger:
         "_tried",
         "deferred",
         "deferred_bytes",
+        "forgotten_below",
         "highest_deferred",
         "newest",
         "next",
@@ -43,6 +44,7 @@ class ShardLedger:
         self.next = Places(0, 0)  # behind all that is folded
         self.window = SentWindow(window_size)
         self.newest: LedgerRecord | None = None
+        self.forgotten_below = 0  # of the messages below this offset only some are known
         self.deferred: dict[int, Kept] = {}
         self.deferred_bytes = 0
         self.highest_deferred = -1
@@ -104,6 +106,7 @@ class ShardLedger:
 
     def forget_below(self, commit: int) -> None:
         """The commit is safe: nobody reads below it again. What waits for its tombstone stays."""
+        self.forgotten_below = max(self.forgotten_below, commit)
         deferred = self.deferred
         self._ended = {o: ended for o, ended in self._ended.items() if o >= commit or o in deferred}
         self._tried = {o: tried for o, tried in self._tried.items() if o >= commit or o in deferred}

@@ -60,7 +60,7 @@ class ShardLoader:
     async def _load(self, state: ShardState) -> Begin | None:
         position = await self._log.committed(state.shard)
         extent = await self._ledger.extent(state.shard)
-        await self._recall(state, extent, read_metadata(position.metadata if position else ""))
+        await self._recall(state, extent, position)
         bounds = (await self._log.bounds({state.shard}))[state.shard]
         state.end = bounds.end
         begin = await self._begin(state, position, bounds, extent)
@@ -73,10 +73,12 @@ class ShardLoader:
             await self._log.commit({state.shard: position})
         return Begin(begin.offset, position)
 
-    async def _recall(self, state: ShardState, extent: Extent, needed: Places | None) -> None:
+    async def _recall(self, state: ShardState, extent: Extent, position: Position | None) -> None:
         """Folds what this process does not know yet; a call that was broken off goes on where it was."""
+        needed = read_metadata(position.metadata if position else "")
         known = state.ledger
-        if _is_before(extent, known.next):
+        went_back = position is not None and position.offset < known.forgotten_below
+        if went_back or _is_before(extent, known.next):
             known = state.ledger = self._shards.forget(state.shard)
         since = known.next
         if since == Places(0, 0) and needed is not None:

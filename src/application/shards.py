@@ -1,5 +1,6 @@
 """What a consumer process holds of each shard, and how much more it may take."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from application.commit_metadata import write_metadata
 from application.delivery_snapshot import ShardLag
 from application.offsets import OffsetTracker
 from application.shard_ledger import ShardLedger
-from domain.log import Position, Shard
+from domain.log import Position, Record, Shard
 
 if TYPE_CHECKING:
     from domain.ledger import Deferral
@@ -55,9 +56,11 @@ class ShardState:
         "held_bytes",
         "ledger",
         "offsets",
-        "oldest_elsewhere",
+        "oldest_deferred",
+        "oldest_unread",
         "open_ids",
         "putting",
+        "putting_bytes",
         "shard",
         "trouble",
         "yielding",
@@ -72,9 +75,11 @@ class ShardState:
         self.held: dict[int, Held] = {}
         self.held_bytes = 0
         self.open_ids: dict[str, Held] = {}  # the messages that are neither ended nor passed over
-        self.aside: dict[int, Deferral] = {}  # they start when the reader has come to their offsets
-        self.oldest_elsewhere: float | None = None  # timestamp of the oldest one deferred, or not yet read
-        self.putting: set[int] = set()  # offsets on their way among the deferrals
+        self.aside: deque[Deferral] = deque()  # they start when the reader has come to their offsets
+        self.oldest_unread: float | None = None  # timestamp of what comes next while nothing is held
+        self.oldest_deferred: float | None = None
+        self.putting: dict[int, int] = {}  # offsets on their first way among the deferrals, with bytes
+        self.putting_bytes = 0
         self.gone = False  # another's: nothing more may be noted of it
         self.full = False
         self.deferrals_full = False
@@ -85,6 +90,7 @@ class ShardState:
     def begin(self, offset: int, committed: Position) -> None:
         self.offsets = OffsetTracker(offset)
         self.committed = committed
+        self.aside.extend(kept.deferral for _, kept in sorted(self.ledger.deferred.items()))
         self.begun = True
 
     def take(self, held: Held, timestamp: float) -> None:
@@ -98,6 +104,15 @@ class ShardState:
         if held is not None:
             self.offsets.finish(offset)
             self.held_bytes -= held.size
+
+    def begin_put(self, record: Record) -> None:
+        """It is on its way among the deferrals; if it is there already, it takes no more room."""
+        if record.offset not in self.ledger.deferred and record.offset not in self.putting:
+            self.putting[record.offset] = size = len(record.value or b"")
+            self.putting_bytes += size
+
+    def end_put(self, record: Record) -> None:
+        self.putting_bytes -= self.putting.pop(record.offset, 0)
 
     def close_id(self, request_id: str, offset: int) -> None:
         """The message at this offset has ended; a later one may have its id."""
@@ -195,7 +210,7 @@ class Shards:
         few = 0.9 if state.deferrals_full else 1.0
         state.deferrals_full = (
             len(ledger.deferred) + len(state.putting) >= limits.deferred * few
-            or ledger.deferred_bytes >= limits.deferred_bytes * few
+            or ledger.deferred_bytes + state.putting_bytes >= limits.deferred_bytes * few
         )
         return not state.deferrals_full
 
@@ -225,11 +240,15 @@ class Shards:
             if state.begun
         )
 
-    def oldest_unfinished(self, now: float) -> dict[str, float]:
-        """Age in seconds of each topic's oldest message that is not ended, as far as known; 0: none."""
+    def oldest_unfinished(self, now: float, *, in_log: bool = False) -> dict[str, float]:
+        """Age in seconds of each topic's oldest message that is not ended, as far as known; 0: none.
+
+        `in_log`: only of those that the log must not delete yet; what is put off is kept apart.
+        """
         ages: dict[str, float] = {}
         for state in self._states.values():
-            known = [time for time in (state.offsets.oldest, state.oldest_elsewhere) if time is not None]
+            times = (state.offsets.oldest, state.oldest_unread, None if in_log else state.oldest_deferred)
+            known = [time for time in times if time is not None]
             age = max(0.0, now - min(known)) if known else 0.0
             ages[state.shard.topic] = max(age, ages.get(state.shard.topic, 0.0))
         return ages

@@ -82,8 +82,8 @@ class Judge:
     def _try_again(self, delivery: Delivery, outcome: TryAgain, now: float, *, unspent: bool) -> Verdict:
         if not unspent:
             delivery.attempts += 1
-        if self.policy.is_spent(delivery.attempts):
-            return Dead(DeadLetterReason.TOO_MANY_ATTEMPTS, outcome.reason)
+            if self.policy.is_spent(delivery.attempts):
+                return Dead(DeadLetterReason.TOO_MANY_ATTEMPTS, outcome.reason)
         return self._later(delivery, now, outcome.after)
 
     def _channel_down(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage
+from domain.lag import PutOff, Standing
 from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
     Bounds,
@@ -25,6 +26,7 @@ from domain.log import (
 )
 from domain.message import Message
 from domain.outcome import Outcome
+from domain.status import MessageStatus
 from domain.topic import FoundTopic, TopicPlan
 
 
@@ -180,6 +182,26 @@ class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
         On return both are safe. Raises `LogUnavailable` where that is not confirmed: either may be there or
         not, and calling again is right, because the group delivers it once.
         """
+
+
+class StatusView(AbstractAsyncContextManager[Any], Protocol):
+    """What became of messages. It only reads, and is no part of any guarantee."""
+
+    async def find(self, request_id: str, topics: AbstractSet[str]) -> MessageStatus | None:
+        """The newest message of this id in these topics; None: not known, or not yet. Bounded in time.
+
+        It is at most two seconds behind. Raises `LogUnavailable` where it cannot be as near as that.
+        """
+
+
+class GroupLags(AbstractAsyncContextManager[Any], Protocol):
+    """How far groups are behind, whether or not any of their processes runs. It only reads."""
+
+    async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
+        """Where the group stands in each shard, in the order given. Raises `LogUnavailable`."""
+
+    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
+        """What the group's deferrals from this position on come to. Raises `LogUnavailable`."""
 
 
 class TopicCatalog(AbstractAsyncContextManager[Any], Protocol):

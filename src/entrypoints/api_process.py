@@ -64,6 +64,8 @@ class ApiProcess:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._container.topic_catalog())
             await stack.enter_async_context(self._publisher)
+            await stack.enter_async_context(self._container.status_view())
+            await stack.enter_async_context(self._container.group_lags())
             if self._shared is not None:
                 await stack.enter_async_context(self._shared)
             grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
@@ -98,6 +100,8 @@ class ApiProcess:
             produce=self._container.produce(),
             unready=self._publisher.unready,
             list_topics=self._list_topics,
+            read_status=self._container.read_status(),
+            read_lags=self._container.read_lags(),
             render_metrics=self._render_metrics,
             # Open before the first request and closed after the last: the same stack does both.
             lifespan=contextlib.nullcontext,

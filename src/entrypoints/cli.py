@@ -11,6 +11,7 @@ from domain.errors import HeraldError
 from entrypoints.cli_config import config
 from entrypoints.cli_drill import drill
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
+from entrypoints.cli_status import lag, status
 from entrypoints.cli_topics import topics
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -
 
 
 herald.add_command(topics)
+herald.add_command(status)
+herald.add_command(lag)
 herald.add_command(config)
 herald.add_command(drill)
 

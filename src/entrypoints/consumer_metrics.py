@@ -1,5 +1,6 @@
 """What a consumer process tells Prometheus: counts and the engine's state as text."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,7 +43,7 @@ METRICS = (
     Definition(
         "herald_deliveries_total",
         Kind.COUNTER,
-        "Messages by what came of them: sent, skipped, dead, retried, uncertain",
+        "What came of messages and tries: sent, skipped, repeated, dead, expired, retried, uncertain",
         ("topic", "group", "outcome"),
     ),
     Definition(
@@ -73,6 +74,18 @@ METRICS = (
         "herald_oldest_unfinished_seconds",
         Kind.GAUGE,
         "Age of the oldest message that is neither sent nor given up",
+        ("topic", "group"),
+    ),
+    Definition(
+        "herald_retention_used_ratio",
+        Kind.GAUGE,
+        "Age of the oldest message that only the log keeps, as a share of its topic's retention",
+        ("topic", "group"),
+    ),
+    Definition(
+        "herald_deferred_messages",
+        Kind.GAUGE,
+        "Messages that kept failing and are put off, of partitions that this process has",
         ("topic", "group"),
     ),
     Definition("herald_in_flight_messages", Kind.GAUGE, "Messages being sent now", ("group",)),
@@ -141,8 +154,23 @@ def _measured(snapshot: DeliverySnapshot) -> Iterator[Metric]:
         "herald_oldest_unfinished_seconds",
         (((topic, group), seconds) for topic, seconds in snapshot.oldest_unfinished.items()),
     )
+    yield _gauge(
+        "herald_retention_used_ratio",
+        (((topic, group), share) for topic, share in snapshot.retention_used.items()),
+    )
+    yield _gauge(
+        "herald_deferred_messages",
+        (((topic, group), count) for topic, count in _deferred(snapshot).items()),
+    )
     yield _gauge("herald_in_flight_messages", [((group,), snapshot.in_flight)])
     yield _gauge("herald_channel_up", [((group,), int(snapshot.channel_up))])
+
+
+def _deferred(snapshot: DeliverySnapshot) -> Mapping[str, int]:
+    counts: Counter[str] = Counter()
+    for shard in snapshot.lags:
+        counts[shard.topic] += shard.deferred
+    return counts
 
 
 def _counter(name: str, samples: Samples) -> Metric:

@@ -12,23 +12,27 @@ from litestar.handlers import HTTPRouteHandler
 
 from adapters.message_json import RequestDecoder
 from application.counts import ProduceCounts
+from application.lag import ReadLags
 from application.produce import ProduceMessage
+from application.status import ReadStatus
 from domain.ports import Clock
 from domain.topic import Topic
-from entrypoints.api_keys import Keys, NoKeys
+from entrypoints.api_keys import Grant, Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
 from entrypoints.endpoint import Endpoint
 from entrypoints.front_door import FrontDoor
 from entrypoints.openapi import openapi_document
 from entrypoints.pages import Page, Pages
 from entrypoints.plain_http import ASGIApp, Receive
-from entrypoints.problems import INTERNAL_ERROR, JSON, Answer, Problem, ProblemKind
+from entrypoints.problems import INTERNAL_ERROR, JSON, UNAUTHORIZED, Answer, Problem, ProblemKind
 from entrypoints.produce_endpoint import ProduceOne
+from entrypoints.reading_pages import ReadingPages, query_of
 
 _log = logging.getLogger("herald.api")
 
 PRODUCE = "/api/v1/produce"
 BATCH = "/api/v1/produce/batch"
+MESSAGES = "/api/v1/messages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,8 @@ class ApiParts:
     unready: Callable[[], Awaitable[str | None]]
     topics: Sequence[str]
     list_topics: Callable[[], Awaitable[Sequence[Topic]]]
+    read_status: ReadStatus
+    read_lags: ReadLags
     render_metrics: Callable[[], Awaitable[bytes]]
     lifespan: Callable[[], AbstractAsyncContextManager[Any]]
     keys: Keys
@@ -66,7 +72,7 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     )
     posts = [_post(path, endpoint) for path, endpoint in endpoints.items()]
     app = Litestar(
-        [*posts, *(_get(path, page) for path, page in pages.by_path().items())],
+        [*posts, *(_get(path, page) for path, page in pages.by_path().items()), *_reading(parts)],
         lifespan=[lambda _: parts.lifespan()],
         # Litestar's own would take over the root logger's handlers.
         logging_config=None,
@@ -127,6 +133,31 @@ def _get(path: str, page: Page) -> HTTPRouteHandler:
         return _response(await page())
 
     return show
+
+
+def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
+    """What shows nothing of topics that the asker's key is not for."""
+    pages = ReadingPages(parts.read_status, parts.read_lags)
+
+    @route(f"{MESSAGES}/{{request_id:str}}", http_method=["GET", "HEAD"])
+    async def show_message(request: Request[Any, Any, Any]) -> Response[bytes]:
+        request_id = request.path_params["request_id"]
+        query = query_of(request.scope["query_string"])
+        return await _for_bearer(parts.keys, request, lambda grant: pages.message(request_id, query, grant))
+
+    @route("/api/v1/lag", http_method=["GET", "HEAD"])
+    async def show_lag(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await _for_bearer(parts.keys, request, pages.lag)
+
+    return [show_message, show_lag]
+
+
+async def _for_bearer(
+    keys: Keys, request: Request[Any, Any, Any], page: Callable[[Grant], Awaitable[Answer]]
+) -> Response[bytes]:
+    """The front door let the asker in; the keys may have changed since then."""
+    grant = keys.grant(dict(request.scope["headers"]).get(b"authorization"))
+    return _response(UNAUTHORIZED if grant is None else await page(grant))
 
 
 def _response(answer: Answer) -> Response[bytes]:

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 _RETRY_AFTER: Json = {
     "Retry-After": {"description": "Seconds to wait at least", "schema": {"type": "integer", "minimum": 0}}
 }
+_LOCATION: Json = {"Location": {"description": "Where the message's status is", "schema": {"type": "string"}}}
 
 
 def openapi_document(version: str, topics: Sequence[str], *, keyed: bool, max_messages: int) -> Json:
@@ -39,6 +40,12 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
         "/api/v1/produce/batch": {"post": _batch(topics, max_messages, keyed=keyed)},
         "/api/v1/topics": {
             "get": _get("listTopics", "The topics", ref("Topics"), guarded, ProblemKind.LOG_UNAVAILABLE)
+        },
+        "/api/v1/messages/{request_id}": {"get": _message(topics, keyed=keyed)},
+        "/api/v1/lag": {
+            "get": _get(
+                "lag", "How far each group is behind", ref("Lags"), guarded, ProblemKind.LOG_UNAVAILABLE
+            )
         },
         "/health/live": {"get": _open(_get("live", "Whether the process works", ref("Health"), []))},
         "/health/ready": {
@@ -70,7 +77,33 @@ def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
             "required": True,
             "content": {"application/json": {"schema": ref("Message"), "example": _example(topics)}},
         },
-        "responses": {"202": _answer("The log has it", ref("Accepted")), **_problems(kinds, keyed=keyed)},
+        "responses": {
+            "202": {**_answer("The log has it", ref("Accepted")), "headers": _LOCATION},
+            **_problems(kinds, keyed=keyed),
+        },
+    }
+
+
+def _message(topics: Sequence[str], *, keyed: bool) -> Json:
+    """What became of one message."""
+    kinds = [
+        ProblemKind.UNAUTHORIZED,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.UNKNOWN_TOPIC,
+    ]
+    problems = _problems([*kinds, ProblemKind.LOG_UNAVAILABLE], keyed=keyed)
+    problems["404"]["headers"] = _RETRY_AFTER
+    topic = {"type": "string", "enum": list(topics)}
+    return {
+        "operationId": "readMessage",
+        "summary": "What became of a message",
+        "description": "Without topic_name it is the newest message of this id. A status is 2 s old at most.",
+        "parameters": [
+            {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "topic_name", "in": "query", "required": False, "schema": topic},
+        ],
+        "responses": {"200": _answer("What became of it", ref("MessageStatus")), **problems},
     }
 
 

@@ -12,12 +12,14 @@ from domain.message import (
     REQUEST_ID,
     TEXT_LIMIT,
 )
+from domain.status import DeliveryState
 from entrypoints.problems import TYPE_PREFIX, ProblemKind
 
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
+_TIME: Json = {"type": "string", "format": "date-time"}
 _ID: Json = {"type": "string", "examples": ["018f6f2e-7b1c-7d3a-9c55-2f6f0a6f1c11"]}
 
 
@@ -34,6 +36,10 @@ def schemas(topics: Sequence[str]) -> Json:
         "Batch": _batch(),
         "Topics": _object({"topics": {"type": "array", "items": ref("Topic")}}),
         "Topic": _topic(),
+        "MessageStatus": _message_status(),
+        "Delivery": _delivery(),
+        "Lags": _object({"lag": {"type": "array", "items": ref("Lag")}}),
+        "Lag": _lag(),
         "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
         "Problem": _problem(),
         "FieldError": _field_error(),
@@ -77,7 +83,9 @@ def _message(topics: Sequence[str]) -> Json:
                 "minimum": 0,
                 "description": "Wins over the key; below the number of the topic's partitions.",
             },
-            "expires_at": _optional("RFC 3339; checked, not obeyed yet.", anyOf=_in_format("date-time")),
+            "expires_at": _optional(
+                "RFC 3339; past it the message is not sent.", anyOf=_in_format("date-time")
+            ),
         },
     }
 
@@ -123,6 +131,52 @@ def _batch() -> Json:
 def _topic() -> Json:
     groups = {"type": "array", "items": _TEXT}
     return _object({"name": _TEXT, "partitions": _COUNT, "replication_factor": _COUNT, "groups": groups})
+
+
+def _message_status() -> Json:
+    return _object(
+        {
+            "request_id": _ID,
+            "topic_name": _TEXT,
+            "partition": _COUNT,
+            "offset": _COUNT,
+            "accepted_at": _TIME,
+            "as_of": {**_TIME, "description": "What the log had by then is in it."},
+            "deliveries": {
+                "type": "object",
+                "description": "By group.",
+                "additionalProperties": ref("Delivery"),
+            },
+        }
+    )
+
+
+def _delivery() -> Json:
+    return _object(
+        {
+            "state": {"type": "string", "enum": [state.value for state in DeliveryState]},
+            "attempts": {**_COUNT, "description": "Tries that counted, with the one that succeeded."},
+            "uncertain_attempts": {**_COUNT, "description": "Tries whose answer was lost."},
+            "reason": {"type": ["string", "null"]},
+            "updated_at": _TIME,
+            "provider_id": {"type": ["string", "null"]},
+        }
+    )
+
+
+def _lag() -> Json:
+    return _object(
+        {
+            "group": _TEXT,
+            "topic": _TEXT,
+            "partition": _COUNT,
+            "end": _COUNT,
+            "committed": {"type": ["integer", "null"], "description": "null: the group never committed."},
+            "lag": _COUNT,
+            "deferred": {**_COUNT, "description": "Put off, and passed by the committed position."},
+            "oldest_unfinished_seconds": {"type": "number", "minimum": 0},
+        }
+    )
 
 
 def _problem() -> Json:

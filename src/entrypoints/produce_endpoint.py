@@ -46,7 +46,8 @@ class ProduceOne:
             return FORBIDDEN.answer()
         produced = await self._produce.one(request.message, request.partition, call.traceparent)
         if isinstance(produced, Accepted):
-            return answer(202, JSON, _encode(accepted_object(produced)))
+            location = (b"location", b"/api/v1/messages/" + produced.request_id.encode())
+            return answer(202, JSON, _encode(accepted_object(produced)), (location,))
         return produced_problem(produced).answer()
 
 

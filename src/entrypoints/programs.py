@@ -1,10 +1,10 @@
 """What the commands start. Each is imported when it is asked for, so that `herald --help` is quick."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from domain.ports import TopicCatalog
+    from domain.ports import GroupLags, StatusView, TopicCatalog
     from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
@@ -38,6 +38,20 @@ class Programs:
         from entrypoints.run_drill import run_drill  # noqa: PLC0415 - quick start
 
         return run_drill(settings, options)
+
+    def status_view(self, settings: "Settings", show: Callable[[str], None]) -> "StatusView":
+        """What became of messages, from the log that these settings name; `show` is told what takes long."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        view: StatusView = Container(settings=settings, show=show).status_view()
+        return view
+
+    def group_lags(self, settings: "Settings") -> "GroupLags":
+        """How far the groups are behind in the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        lags: GroupLags = Container(settings=settings).group_lags()
+        return lags
 
     def topic_catalog(self, settings: "Settings") -> "TopicCatalog":
         """The topics of the log that these settings name."""

@@ -118,7 +118,7 @@ class Smtp(Section):
         default=60, description="For the answer to the final dot; too short a wait sends the mail twice"
     )
     max_per_second: Rate = Field(
-        default=0, description="Most mails a second of one consumer process; 0: no cap. Not obeyed yet"
+        default=0, description="Most mails a second of one consumer process; 0: no cap"
     )
 
 
@@ -139,7 +139,7 @@ class Sms(Section):
     connections: Annotated[int, Field(ge=1, le=10000)] = Field(default=32, description="Kept open and reused")
     timeout_seconds: Seconds = Field(default=10, description="For connecting and for the answer")
     max_per_second: Rate = Field(
-        default=0, description="Most texts a second of one consumer process; 0: no cap. Not obeyed yet"
+        default=0, description="Most texts a second of one consumer process; 0: no cap"
     )
 
 
@@ -163,7 +163,7 @@ class Delivery(Section):
         default=20, description="How long a stop or a rebalance waits for what is in flight"
     )
     dedupe_messages: CountOrNone = Field(
-        default=100_000, description="Sent messages remembered for each partition. Not obeyed yet"
+        default=100_000, description="Sent messages remembered for each partition"
     )
 
 
@@ -242,7 +242,7 @@ class TopicSettings(Section):
         "unfinished ones stay",
     )
     expires_after_seconds: CountOrNone = Field(
-        default=0, description="For messages without expires_at; 0: never. Not obeyed yet"
+        default=0, description="For messages without expires_at; 0: never"
     )
     start: Literal["beginning", "end"] = Field(
         default="beginning", description="Where a group that is new to the topic begins"

@@ -7,8 +7,16 @@ from uuid import uuid4
 
 from domain.dead_letter import DeadLetter
 from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
-from domain.ports import DeadLetters, DeliveryLedger, MessageLog, MessagePublisher, TopicCatalog
-from domain.topic import Cleanup, FoundTopic, TopicPlan
+from domain.ports import (
+    DeadLetters,
+    DeliveryLedger,
+    GroupLags,
+    MessageLog,
+    MessagePublisher,
+    StatusView,
+    TopicCatalog,
+)
+from domain.topic import Cleanup, FoundTopic, Topic, TopicPlan
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000
@@ -50,6 +58,10 @@ class Rig(ABC):
             segment_ms=self.segment_ms,
         )
 
+    def configured(self) -> list[Topic]:
+        """The topics as the settings would have them."""
+        return [Topic(name=self.topic, partitions=PARTITIONS), Topic(name=self.other_topic, partitions=1)]
+
     def shard(self, partition: int = 0) -> Shard:
         return Shard(self.topic, partition)
 
@@ -88,6 +100,20 @@ class Rig(ABC):
     @abstractmethod
     async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
         """Deletes the records of the shard's ledger below a position, as retention does."""
+
+    @abstractmethod
+    def status_view(self) -> StatusView: ...
+
+    @abstractmethod
+    def unreachable_status_view(self) -> StatusView:
+        """One that cannot be read; its time limit is short."""
+
+    @abstractmethod
+    def lags(self) -> GroupLags: ...
+
+    @abstractmethod
+    def unreachable_lags(self) -> GroupLags:
+        """Ones that cannot be read; their time limit is short."""
 
     @abstractmethod
     def catalog(self) -> TopicCatalog: ...

@@ -17,6 +17,9 @@ from tests.smtp_server import SmtpTestServer
 
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<(.+)@[^@>]+>", re.MULTILINE | re.IGNORECASE)
 
+GROUP_TIMES = {"session": 6.0, "heartbeat": 1.0}
+"""A killed member's shards are another's after six seconds, and a newcomer waits for a heartbeat only."""
+
 
 class Scene:
     """`site` runs the impatient program; `mails` and `texts` are what it sends to."""
@@ -28,6 +31,7 @@ class Scene:
         site.program = PROGRAM
         site.environ["HERALD_SMTP__PORT"] = str(mails.port)
         site.environ["HERALD_SMS__URL"] = texts.url
+        self.change()
 
     def set(self, **settings: object) -> None:
         """Settings of all processes started from now on: `delivery__concurrency=8`."""
@@ -36,7 +40,7 @@ class Scene:
 
     def change(self, **numbers: Mapping[str, object]) -> None:
         """Numbers that no setting holds, by provider of the container."""
-        self.site.environ["HERALD_TEST_NUMBERS"] = json.dumps(numbers)
+        self.site.environ["HERALD_TEST_NUMBERS"] = json.dumps({"group_times": GROUP_TIMES, **numbers})
 
     async def start(self, *groups: str) -> None:
         """The API and one consumer of each group, all ready."""

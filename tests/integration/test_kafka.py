@@ -3,9 +3,11 @@
 import pytest
 
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract
+from tests.contracts.status import StatusViewContract
 from tests.contracts.topic_catalog import TopicCatalogContract
 from tests.kafka.rig import KafkaRig
 
@@ -31,6 +33,12 @@ class TestKafkaDeadLetters(OnKafka, DeadLettersContract): ...
 
 
 class TestKafkaTopicCatalog(OnKafka, TopicCatalogContract): ...
+
+
+class TestKafkaStatusScan(OnKafka, StatusViewContract): ...
+
+
+class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
 
 
 class TestKafkaLedger(OnKafka, LedgerContract): ...

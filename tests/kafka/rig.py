@@ -10,12 +10,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_lags import KafkaGroupLags
 from adapters.kafka_ledger import KafkaLedger
 from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
+from adapters.kafka_status_scan import KafkaStatusScan
 from adapters.kafka_times import GroupTimes
 from adapters.kafka_topics import KafkaTopicCatalog
+from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Record, Shard
@@ -71,6 +74,19 @@ class KafkaRig(Rig):
 
     async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
         await self.forget(Shard(ledger_topic(shard.topic, group), shard.partition), before)
+
+    def status_view(self) -> KafkaStatusScan:
+        return KafkaStatusScan(self.connection, self.configured(), SystemClock(), 24.0, lambda _: None)
+
+    def unreachable_status_view(self) -> KafkaStatusScan:
+        nowhere = (NOBODY_LISTENS, self.configured(), SystemClock(), 24.0, lambda _: None)
+        return KafkaStatusScan(*nowhere, timeout_seconds=0.3)
+
+    def lags(self) -> KafkaGroupLags:
+        return KafkaGroupLags(self.connection, f"{self.topic}-")
+
+    def unreachable_lags(self) -> KafkaGroupLags:
+        return KafkaGroupLags(NOBODY_LISTENS, f"{self.topic}-", timeout_seconds=0.3)
 
     def catalog(self) -> KafkaTopicCatalog:
         return KafkaTopicCatalog(self.connection)

@@ -14,6 +14,7 @@ LIBRARIES = {
     "kafka": {"aiokafka"},
     "memory": set(),
     "message_json": {"msgspec"},
+    "message_sighting": set(),
     "outcome_table": set(),
     "process_end": set(),
     "smtp": {"aiosmtplib"},
@@ -21,7 +22,7 @@ LIBRARIES = {
     "system_clock": set(),
 }
 # How a record is written, and what a provider's answer counts as: the same for every technology.
-SHARED = ("message_json", "outcome_table")
+SHARED = ("message_json", "message_sighting", "outcome_table")
 
 
 def technology(module: str) -> str:

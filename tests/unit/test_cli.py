@@ -89,7 +89,17 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
     said = call("--help")
 
     assert said.code == 0
-    assert sorted(herald.commands) == ["api", "config", "consumer", "drill", "inbox", "run", "topics"]
+    assert sorted(herald.commands) == [
+        "api",
+        "config",
+        "consumer",
+        "drill",
+        "inbox",
+        "lag",
+        "run",
+        "status",
+        "topics",
+    ]
     assert all(f"\n  {name} " in said.out for name in herald.commands)
 
 
@@ -200,7 +210,7 @@ def test_processes_cannot_share_a_log_in_memory(
     [
         (("nonsense",), "No such command 'nonsense'; see 'herald --help'"),
         (("api", "--nonsense"), "No such option '--nonsense'; see 'herald api --help'"),
-        (("lag",), "No such command 'lag'; see 'herald --help'"),
+        (("dead",), "No such command 'dead'; see 'herald --help'"),
         (("rnu",), "No such command 'rnu'. Did you mean 'run'? See 'herald --help'"),
         (
             ("consumer", "fax"),

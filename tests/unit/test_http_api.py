@@ -28,6 +28,7 @@ async def test_a_message_is_taken_and_its_place_in_the_log_told(api: MemoryApi) 
 
     assert response.status_code == 202
     assert response.headers["content-type"] == "application/json"
+    assert response.headers["location"] == "/api/v1/messages/r-1"
     assert response.json() == {
         "request_id": "r-1",
         "topic_name": "transactions",
@@ -288,7 +289,7 @@ async def test_a_key_opens_every_page(guarded: MemoryApi, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v2/produce", "/api/v1/messages/r-1", "/api/v1/produce/x", "/%ff"]
+    "path", ["/", "/api", "/api/v2/produce", "/api/v1/messages", "/api/v1/produce/x", "/%ff"]
 )
 async def test_an_unknown_path_is_a_problem(api: MemoryApi, path: str) -> None:
     response = await api.ask("POST", path)

@@ -12,15 +12,18 @@ from adapters.memory import (
     MemoryTopicCatalog,
 )
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
 from tests.contracts.dead_letters import DeadLettersContract, letter
+from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract, entry, notes_of
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Reader, Rig, plan, record
+from tests.contracts.status import StatusViewContract
 from tests.contracts.topic_catalog import TopicCatalogContract
 from tests.fakes import FakeClock
 
@@ -64,6 +67,20 @@ class MemoryRig(Rig):
     async def forget_ledger(self, group: str, shard: Shard, before: int) -> None:
         self.broker.ledgers[group, shard].forget(before)
 
+    def status_view(self) -> MemoryStatusView:
+        return MemoryStatusView(self.broker, self.configured())
+
+    def unreachable_status_view(self) -> MemoryStatusView:
+        self.broker.down = True
+        return self.status_view()
+
+    def lags(self) -> MemoryGroupLags:
+        return MemoryGroupLags(self.broker)
+
+    def unreachable_lags(self) -> MemoryGroupLags:
+        self.broker.down = True
+        return self.lags()
+
     def catalog(self) -> MemoryTopicCatalog:
         return MemoryTopicCatalog(self.broker)
 
@@ -94,6 +111,14 @@ class TestMemoryDeadLetters(InMemory, DeadLettersContract):
 
 
 class TestMemoryLedger(InMemory, LedgerContract):
+    pass
+
+
+class TestMemoryStatusView(InMemory, StatusViewContract):
+    pass
+
+
+class TestMemoryGroupLags(InMemory, GroupLagsContract):
     pass
 
 

@@ -43,7 +43,8 @@ async def test_the_document_asks_for_keys_where_there_are_some(guarded: MemoryAp
 
 def test_the_document_knows_every_route_but_the_page_itself(api: MemoryApi) -> None:
     litestar: Any = api.app
-    routes = {route.path for route in litestar._app.routes if not route.path.startswith("/docs")}
+    paths = [route.path.replace(":str}", "}") for route in litestar._app.routes]
+    routes = {path for path in paths if not path.startswith("/docs")}
 
     assert set(DOCUMENT["paths"]) == routes
 
@@ -51,7 +52,7 @@ def test_the_document_knows_every_route_but_the_page_itself(api: MemoryApi) -> N
 def test_what_is_not_there_yet_is_not_in_the_document() -> None:
     text = json.dumps(DOCUMENT)
 
-    assert not re.search(r"/messages/|/lag|dead-letters|Location|429", text)
+    assert not re.search(r"dead-letters|429", text)
 
 
 def test_the_document_names_every_problem() -> None:

@@ -32,6 +32,7 @@ from domain.log import Record, Shard
 from domain.message import wrong_fields
 from domain.outcome import DeadLetterReason
 from domain.retry import RetryPolicy
+from domain.status import DeliveryState
 from domain.topic import Topic
 from entrypoints.cli import herald
 from entrypoints.consumer_metrics import METRICS
@@ -53,7 +54,7 @@ HTTP, COMMANDS, METRICS_PAGE, DELIVERY, INBOX, TOPICS_PAGE = (
 )
 DOCUMENT = openapi_document("1.2.3", tuple(TOPICS), keyed=True, max_messages=10_000)
 # Nothing of these may be half there; the first command of these that exists must be written about.
-NOT_THERE_YET = {"status", "lag", "dead-letters"}
+NOT_THERE_YET = {"dead-letters"}
 
 
 def record(value: bytes = b"{}") -> Record:
@@ -150,9 +151,12 @@ def test_a_batch_is_answered_by_the_statuses_that_stand_there() -> None:
     }
 
 
+SHOWN = ["Accepted", "Batch", "Problem", "MessageStatus", "Lags", "Topics"]
+
+
 @pytest.mark.parametrize(
     ("schema", "example"),
-    list(zip(["Accepted", "Batch", "Problem", "Topics"], pages.blocks(HTTP, "json"), strict=True)),
+    list(zip(SHOWN, pages.blocks(HTTP, "json"), strict=True)),
 )
 def test_the_answers_shown_are_of_the_form_that_the_document_gives(schema: str, example: str) -> None:
     validator = jsonschema_rs.validator_for({"$ref": f"#/components/schemas/{schema}", **DOCUMENT})
@@ -253,7 +257,11 @@ def test_no_help_tells_of_what_is_not_there_yet() -> None:
         command.get_help(click.Context(command)) for command in [herald, *ALL_COMMANDS.values()]
     )
 
-    assert re.findall(r"(?i)\b(ledger|deferr\w*|replay\w*|dead[- ]letters?|lag|status)\b", helps) == []
+    assert re.findall(r"(?i)\b(ledger|deferr\w*|replay\w*|dead[- ]letters?)\b", helps) == []
+
+
+def test_every_state_of_a_delivery_stands_there() -> None:
+    assert [pages.bare(state) for state, _ in pages.table(HTTP, "state")] == list(DeliveryState)
 
 
 # Metrics --------------------------------------------------------------------------------------------
@@ -324,7 +332,7 @@ def test_what_follows_stands_there_for_all_that_an_answer_may_count_as() -> None
 
 
 def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> None:
-    breaker, retry = BreakerPolicy(), RetryPolicy()
+    breaker, retry, limits = BreakerPolicy(), RetryPolicy(), HoldingLimits()
     minutes = [f"{seconds / 60:g}" for seconds in retry.uncertain_waits]
 
     expected = [
@@ -334,7 +342,9 @@ def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> 
         "up to an hour" if breaker.longest_wish == 3600 else "another limit",
         "at least {}, then {}, then {} minutes".format(*minutes),
         f"at most {RETRY_SHARE:.0%}".replace("%", " %"),
-        f"up to about {HoldingLimits().run_ahead:,} messages",
+        f"{limits.run_ahead:,} messages above it are finished",
+        f"At {limits.deferred:,} messages or {limits.deferred_bytes >> 20} MiB put off",
+        "After a minute of failing" if retry.defer_after_seconds == 60 else "another limit",
     ]
     assert [text for text in expected if text not in DELIVERY] == []
 

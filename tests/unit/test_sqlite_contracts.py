@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Rig
+from tests.contracts.status import StatusViewContract
 from tests.contracts.topic_catalog import TopicCatalogContract
 from tests.sqlite_rig import SqliteRig
 
@@ -30,6 +32,14 @@ class TestSqliteDeadLetters(OnSqlite, DeadLettersContract):
 
 
 class TestSqliteLedger(OnSqlite, LedgerContract):
+    pass
+
+
+class TestSqliteStatusView(OnSqlite, StatusViewContract):
+    pass
+
+
+class TestSqliteGroupLags(OnSqlite, GroupLagsContract):
     pass
 
 

@@ -1,0 +1,91 @@
+"""`GroupLags` on Kafka: ends, committed positions and what is put off, asked of the brokers by anybody."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from adapters.kafka_admin import AdminClass, admin_client
+from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_consumer import ConsumerClass, partition_of
+from adapters.kafka_notes import deferral_of
+from adapters.kafka_positions import position_of
+from adapters.kafka_reader import KafkaReader
+from domain.lag import PutOff, Standing
+from domain.ledger import Deferral, deferred_topic
+from domain.log import Bounds, Position, Shard
+
+
+class KafkaGroupLags:
+    """A group's `group.id` is `group_prefix` and its name. `timeout_seconds`: for each answer of Kafka's."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        group_prefix: str,
+        *,
+        timeout_seconds: float = 10.0,
+        admin_class: AdminClass = AIOKafkaAdminClient,
+        consumer_class: ConsumerClass = AIOKafkaConsumer,
+    ) -> None:
+        self._connection = connection
+        self._prefix = group_prefix
+        self._timeout = timeout_seconds
+        self._admin_class = admin_class
+        self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
+        # The reader reads a partition once at a time.
+        self._turn = asyncio.Lock()
+
+    async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
+        # The positions first: one that is asked for later may be beyond the ends.
+        positions = await self._positions(group, shards)
+        async with self._turn:
+            bounds = await self._reader.bounds([partition_of(shard) for shard in shards])
+            async with asyncio.TaskGroup() as asking:
+                asked = [
+                    asking.create_task(self._standing(shard, bounds[partition_of(shard)], positions[shard]))
+                    for shard in shards
+                ]
+        return [task.result() for task in asked]
+
+    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
+        partition = TopicPartition(deferred_topic(shard.topic, group), shard.partition)
+        times: dict[int, float] = {}
+        async with self._turn:
+            bounds = (await self._reader.bounds([partition]))[partition]
+            first = max(since, bounds.first)
+            async with contextlib.aclosing(self._reader.read(partition, first, bounds.end)) as slices:
+                async for some in slices:
+                    for record in some:
+                        note = deferral_of(shard, record).note
+                        if isinstance(note, Deferral):
+                            times[note.record.offset] = note.record.timestamp
+                        else:
+                            times.pop(note.offset, None)
+        return PutOff(len(times), min(times.values(), default=None))
+
+    async def _positions(self, group: str, shards: Sequence[Shard]) -> Mapping[Shard, Position | None]:
+        asked = [partition_of(shard) for shard in shards]
+        async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
+            answer = await admin.list_consumer_group_offsets(f"{self._prefix}{group}", partitions=asked)
+        return {shard: position_of(answer, shard) for shard in shards}
+
+    async def _standing(self, shard: Shard, bounds: Bounds, position: Position | None) -> Standing:
+        first = max(bounds.first, position.offset if position else 0)
+        waits_since = await self._taken_at(partition_of(shard), first, bounds.end)
+        return Standing(shard=shard, bounds=bounds, position=position, waits_since=waits_since)
+
+    async def _taken_at(self, partition: TopicPartition, first: int, end: int) -> float | None:
+        async with contextlib.aclosing(self._reader.read(partition, first, end)) as slices:
+            async for some in slices:
+                return float(some[0].timestamp) / 1000
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._reader.close()

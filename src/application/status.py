@@ -1,0 +1,54 @@
+"""What became of one message, as its asker sees it."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.ports import StatusView
+from domain.status import DeliveryStatus, MessageStatus
+from domain.topic import Topic
+
+
+class ReadStatus:
+    """Looks in the configured topics."""
+
+    def __init__(self, view: StatusView, topics: Sequence[Topic]) -> None:
+        self._view = view
+        self._names = frozenset(topic.name for topic in topics)
+
+    def knows(self, topic: str) -> bool:
+        return topic in self._names
+
+    async def __call__(self, request_id: str, topics: AbstractSet[str] | None = None) -> MessageStatus | None:
+        """The newest message of this id in these topics; None: in all. Raises `LogUnavailable`."""
+        asked = self._names if topics is None else self._names & topics
+        return await self._view.find(request_id, asked) if asked else None
+
+
+def status_answer(status: MessageStatus) -> dict[str, Any]:
+    """The JSON object that the API and `herald status --json` give; times are RFC 3339."""
+    return {
+        "request_id": status.request_id,
+        "topic_name": status.topic_name,
+        "partition": status.partition,
+        "offset": status.offset,
+        "accepted_at": _time(status.accepted_at),
+        "as_of": _time(status.as_of),
+        "deliveries": {group: _delivery(delivery) for group, delivery in status.deliveries.items()},
+    }
+
+
+def _delivery(delivery: DeliveryStatus) -> dict[str, Any]:
+    return {
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "uncertain_attempts": delivery.uncertain_attempts,
+        "reason": delivery.reason or None,
+        "updated_at": _time(delivery.updated_at),
+        "provider_id": delivery.provider_id or None,
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,117 @@
+"""`herald status` and `herald lag`: what became of a message, and how far the groups are behind."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from domain.errors import HeraldError
+from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.tables import show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from domain.lag import Lag
+    from domain.status import MessageStatus
+    from entrypoints.settings import Loaded
+    from entrypoints.settings_model import Settings
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@click.command(epilog=example("herald status order-1001", "herald status order-1001 --topic refunds --json"))
+@click.argument("request_id")
+@with_settings
+@click.option("--topic", metavar="NAME", help="Only this topic; without it the newest message of all.")
+@as_json
+def status(
+    invocation: Invocation, loaded: "Loaded", *, request_id: str, topic: str | None, as_json: bool
+) -> int:
+    """What became of one message.
+
+    It is read from the log itself; no API has to run. On Kafka the records of the last [status] hours are
+    looked through: one partition where the message had no key, otherwise all, which may take minutes.
+    """
+    from application.status import status_answer  # noqa: PLC0415 - quick start
+
+    found = asyncio.run(_status(invocation, loaded.settings, request_id, _topics(loaded.settings, topic)))
+    answer = status_answer(found)
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return 0
+    place = "{topic_name}, partition {partition}, offset {offset}, accepted {accepted_at}"
+    click.echo(place.format(**answer))
+    columns = ["group", "state", "attempts", "answers lost", "since", "reason", "provider's id"]
+    show_table(columns, [_delivery_row(group, one) for group, one in answer["deliveries"].items()])
+    return 0
+
+
+@click.command(epilog=example("herald lag", "herald lag --json"))
+@with_settings
+@as_json
+def lag(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
+    """How far each group is behind.
+
+    It is read from the log itself: neither the API nor a consumer has to run.
+    """
+    from application.lag import lag_answer  # noqa: PLC0415 - quick start
+
+    lags = asyncio.run(_lags(invocation, loaded.settings))
+    if as_json:
+        click.echo(json.dumps(lag_answer(lags), ensure_ascii=False))
+        return 0
+    columns = ["group", "topic", "partition", "end", "committed", "lag", "deferred", "oldest unfinished"]
+    show_table(columns, [_lag_row(one) for one in lags])
+    return 0
+
+
+def _topics(settings: "Settings", topic: str | None) -> frozenset[str] | None:
+    if topic is None:
+        return None
+    names = [one.name for one in settings.configured_topics()]
+    if topic not in names:
+        raise click.BadParameter(f"'{topic}' is not one of {', '.join(names)}", param_hint="'--topic'")
+    return frozenset({topic})
+
+
+async def _status(
+    invocation: Invocation, settings: "Settings", request_id: str, topics: frozenset[str] | None
+) -> "MessageStatus":
+    from application.status import ReadStatus  # noqa: PLC0415 - quick start
+    from entrypoints.screen import tell  # noqa: PLC0415 - quick start
+
+    async with invocation.programs.status_view(settings, tell) as view:
+        found = await ReadStatus(view, settings.configured_topics())(request_id, topics)
+    if found is None:
+        where = ", ".join(sorted(topics or {one.name for one in settings.configured_topics()}))
+        raise HeraldError(f"no message {request_id} is known in {where}: check the id, or it is too old")
+    return found
+
+
+async def _lags(invocation: Invocation, settings: "Settings") -> "Sequence[Lag]":
+    from adapters.system_clock import SystemClock  # noqa: PLC0415 - quick start
+    from application.lag import ReadLags  # noqa: PLC0415 - quick start
+
+    async with invocation.programs.group_lags(settings) as lags:
+        return await ReadLags(lags, settings.configured_topics(), SystemClock())()
+
+
+def _delivery_row(group: str, delivery: "Mapping[str, object]") -> list[str]:
+    shown = [delivery[name] for name in ("state", "attempts", "uncertain_attempts", "updated_at")]
+    return [group, *map(str, shown), str(delivery["reason"] or ""), str(delivery["provider_id"] or "")]
+
+
+def _lag_row(lag: "Lag") -> list[str]:
+    committed = "never" if lag.committed is None else str(lag.committed)
+    numbers = (lag.lag, lag.deferred)
+    oldest = _age(lag.oldest_unfinished_seconds) if any(numbers) else ""
+    return [lag.group, lag.topic, str(lag.partition), str(lag.end), committed, *map(str, numbers), oldest]
+
+
+def _age(seconds: float) -> str:
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.1f} s"

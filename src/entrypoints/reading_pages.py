@@ -1,0 +1,65 @@
+"""What the API shows of messages and groups: only of topics that the asker's key is for."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from urllib.parse import parse_qs
+
+import msgspec
+
+from application.lag import ReadLags, lag_answer
+from application.status import ReadStatus, status_answer
+from domain.errors import HeraldError
+from entrypoints.api_keys import Grant
+from entrypoints.problems import JSON, RETRY_AFTER_SECONDS, Answer, Problem, ProblemKind, answer
+
+_SOON = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+_NOT_KNOWN = Problem(
+    ProblemKind.NOT_FOUND, "No message with this request_id is known, or not yet; ask again in a moment."
+).answer(_SOON)
+_FORBIDDEN = Problem(ProblemKind.FORBIDDEN, "This key may not read of the topic in topic_name.").answer()
+_UNKNOWN_TOPIC = Problem(
+    ProblemKind.UNKNOWN_TOPIC,
+    "topic_name is not one of the configured topics; GET /api/v1/topics lists them.",
+).answer()
+
+
+def query_of(query_string: bytes) -> Mapping[str, str]:
+    """The last value of each name; one without a value counts as absent."""
+    return {name: values[-1] for name, values in parse_qs(query_string.decode("latin-1")).items()}
+
+
+class ReadingPages:
+    """The pages whose answer depends on who asks. `query`: the names and values behind the path."""
+
+    def __init__(self, read_status: ReadStatus, read_lags: ReadLags) -> None:
+        self._read_status = read_status
+        self._read_lags = read_lags
+
+    async def message(self, request_id: str, query: Mapping[str, str], grant: Grant) -> Answer:
+        topics = grant.topics
+        if topic := query.get("topic_name"):
+            # Who may not use a topic does not learn whether it exists.
+            if not grant.allows(topic):
+                return _FORBIDDEN
+            if not self._read_status.knows(topic):
+                return _UNKNOWN_TOPIC
+            topics = frozenset({topic})
+        return await self._status(request_id, topics)
+
+    async def lag(self, grant: Grant) -> Answer:
+        try:
+            lags = await self._read_lags(grant.topics)
+        except HeraldError as error:
+            return _unavailable(error)
+        return answer(200, JSON, msgspec.json.encode(lag_answer(lags)))
+
+    async def _status(self, request_id: str, topics: AbstractSet[str] | None) -> Answer:
+        try:
+            status = await self._read_status(request_id, topics)
+        except HeraldError as error:
+            return _unavailable(error)
+        return _NOT_KNOWN if status is None else answer(200, JSON, msgspec.json.encode(status_answer(status)))
+
+
+def _unavailable(error: HeraldError) -> Answer:
+    return Problem(ProblemKind.LOG_UNAVAILABLE, str(error)).answer()

@@ -1,0 +1,93 @@
+"""What every `GroupLags` keeps."""
+
+import asyncio
+
+import pytest
+
+from domain.errors import LogUnavailable
+from domain.lag import PutOff
+from domain.ledger import Deferral, Tombstone
+from domain.log import Bounds, Position, Record, Shard
+from tests.contracts.rig import PARTITIONS, Rig
+from tests.contracts.status import Story
+
+TIME = 1_800_000_000.0
+
+
+def put(shard: Shard, offset: int, taken_at: float) -> Deferral:
+    return Deferral(record=Record(shard, offset, b"k", b"{}", (), taken_at))
+
+
+class GroupLagsContract:
+    @pytest.fixture
+    def rig(self) -> Rig:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def story(self, rig: Rig) -> Story:
+        return Story(rig)
+
+    async def test_a_group_that_never_committed_has_no_position(self, rig: Rig, story: Story) -> None:
+        shard = rig.shard(1)
+        for request_id in ("a", "b"):
+            await story.publish(request_id, shard)
+
+        async with rig.lags() as lags:
+            [standing] = await lags.standings("email", [shard])
+
+        assert (standing.shard, standing.bounds, standing.position) == (shard, Bounds(0, 2), None)
+        assert standing.waits_since is not None
+
+    async def test_a_position_is_told_with_its_note_and_since_when_the_next_record_waits(
+        self, rig: Rig, story: Story
+    ) -> None:
+        shard = rig.shard(0)
+        await story.publish("a", shard)
+        await asyncio.sleep(0.01)
+        await story.publish("b", shard)
+        await story.commit("email", shard, 1)
+
+        async with rig.lags() as lags:
+            [before] = await lags.standings("sms", [shard])
+            [standing] = await lags.standings("email", [shard])
+
+        assert standing.position == Position(1, "1 0 0")
+        assert standing.bounds == Bounds(0, 2)
+        assert before.waits_since is not None
+        assert standing.waits_since is not None
+        assert standing.waits_since > before.waits_since
+
+    async def test_a_group_that_has_finished_all_waits_for_nothing(self, rig: Rig, story: Story) -> None:
+        shard = rig.shard(0)
+        await story.publish("a", shard)
+        await story.commit("email", shard, 1)
+
+        async with rig.lags() as lags:
+            [standing] = await lags.standings("email", [shard])
+
+        assert (standing.bounds.end, standing.waits_since) == (1, None)
+
+    async def test_the_shards_come_in_the_order_asked_for(self, rig: Rig) -> None:
+        shards = [rig.shard(2), Shard(rig.other_topic, 0), rig.shard(0)]
+
+        async with rig.lags() as lags:
+            standings = await lags.standings("email", shards)
+
+        assert [standing.shard for standing in standings] == shards
+
+    async def test_what_is_put_off_is_counted_and_its_oldest_told(self, rig: Rig, story: Story) -> None:
+        shard, other = rig.shard(0), rig.shard(1)
+        await story.write("email", shard, [put(shard, 4, TIME + 5), put(shard, 5, TIME + 1)])
+        await story.write("email", shard, [put(shard, 6, TIME), Tombstone(6), put(shard, 4, TIME + 5)])
+        await story.write("email", other, [put(other, 4, TIME)])
+
+        async with rig.lags() as lags:
+            found = await lags.put_off("email", shard, 0)
+            nothing = await lags.put_off("sms", shard, 0)
+
+        assert (found, nothing) == (PutOff(2, TIME + 1), PutOff(0, None))
+
+    async def test_a_log_that_does_not_answer_says_so(self, rig: Rig) -> None:
+        async with rig.unreachable_lags() as lags:
+            with pytest.raises(LogUnavailable):
+                await lags.standings("email", [rig.shard(PARTITIONS - 1)])
