@@ -5,7 +5,7 @@ whose library takes long to import is imported when it is chosen: nobody pays fo
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,12 @@ from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteLedgerRetention, SqliteRetention
 from adapters.sqlite_status import SqliteStatusView
+from adapters.sqlite_status_store import SqliteStatusStore
+from adapters.sqlite_stored_status import SqliteStoredStatus, StatusIsOff
 from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
+from application.build_status import BuildStatus
 from application.circuit_breaker import BreakerPolicy
 from application.counts import DeliveryCounts, ProduceCounts
 from application.delivery_engine import DeliveryEngine
@@ -47,6 +50,7 @@ from domain.ports import (
     MessageLog,
     MessagePublisher,
     SmsSender,
+    StatusFeed,
     StatusView,
     Templates,
     TopicCatalog,
@@ -122,6 +126,17 @@ def _kafka_status_scan(
     from adapters.kafka_status_scan import KafkaStatusScan
 
     return KafkaStatusScan(connection, settings.configured_topics(), clock, settings.status.hours, show)
+
+
+def _kafka_status_feed(connection: "KafkaConnection", settings: Settings, clock: SystemClock) -> StatusFeed:
+    from adapters.kafka_status_feed import KafkaStatusFeed
+
+    status = settings.status
+    return KafkaStatusFeed(connection, settings.configured_topics(), clock, status.hours, status.messages)
+
+
+def _stored_status(file: str, topics: Sequence[Topic], clock: SystemClock) -> StatusView:
+    return SqliteStoredStatus(Path(file), topics, clock) if file else StatusIsOff()
 
 
 def _tell_nobody(_: str) -> None:
@@ -280,11 +295,30 @@ class Container(containers.DeclarativeContainer):
     )
     # Who takes long says so here.
     show = providers.Dependency(instance_of=object, default=_tell_nobody)
+    # Where a process of its own keeps the view of what became of messages; "": there is none.
+    status_file = providers.Dependency(instance_of=str, default="")
     status_view = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteStatusView, sqlite_path, topics, clock),
+        kafka=providers.Singleton(_stored_status, status_file, topics, clock),
+        memory=providers.Singleton(MemoryStatusView, memory_broker, topics),
+    )
+    # For a command: whether or not an API runs.
+    status_scan = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteStatusView, sqlite_path, topics, clock),
         kafka=providers.Singleton(_kafka_status_scan, kafka_connection, settings, clock, show),
         memory=providers.Singleton(MemoryStatusView, memory_broker, topics),
+    )
+    status_feed = providers.Singleton(_kafka_status_feed, kafka_connection, settings, clock)
+    status_store = providers.Singleton(SqliteStatusStore, providers.Factory(Path, status_file))
+    build_status = providers.Singleton(
+        BuildStatus,
+        status_feed,
+        status_store,
+        clock,
+        settings.provided.status.hours,
+        settings.provided.status.messages,
     )
     group_lags = providers.Selector(
         backend,

@@ -14,9 +14,12 @@ from adapters.kafka_consumer import ConsumerClass, partition_of
 from adapters.kafka_notes import deferral_of
 from adapters.kafka_positions import position_of
 from adapters.kafka_reader import KafkaReader
+from domain.errors import LogUnavailable
 from domain.lag import PutOff, Standing
 from domain.ledger import Deferral, deferred_topic
 from domain.log import Bounds, Position, Shard
+
+_PAUSE_SECONDS = 0.2
 
 
 class KafkaGroupLags:
@@ -68,6 +71,17 @@ class KafkaGroupLags:
         return PutOff(len(times), min(times.values(), default=None))
 
     async def _positions(self, group: str, shards: Sequence[Shard]) -> Mapping[Shard, Position | None]:
+        """A coordinator that is only just being made, or moves, is waited for."""
+        end = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            try:
+                return await self._ask_positions(group, shards)
+            except LogUnavailable:
+                if asyncio.get_running_loop().time() >= end:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _ask_positions(self, group: str, shards: Sequence[Shard]) -> dict[Shard, Position | None]:
         asked = [partition_of(shard) for shard in shards]
         async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
             answer = await admin.list_consumer_group_offsets(f"{self._prefix}{group}", partitions=asked)

@@ -26,7 +26,7 @@ from domain.log import (
 )
 from domain.message import Message
 from domain.outcome import Outcome
-from domain.status import MessageStatus
+from domain.status import MessageStatus, StatusEvent
 from domain.topic import FoundTopic, TopicPlan
 
 
@@ -192,6 +192,30 @@ class StatusView(AbstractAsyncContextManager[Any], Protocol):
 
         It is at most two seconds behind. Raises `LogUnavailable` where it cannot be as near as that.
         """
+
+
+class StatusFeed(AbstractAsyncContextManager[Any], Protocol):
+    """All that statuses are made of, for a view that is kept apart from the log."""
+
+    def rest(self) -> AsyncIterator[Sequence[StatusEvent]]:
+        """What the log has by now and was not given before, in slices.
+
+        Raises `LogUnavailable`: the next call goes on there; a slice may come again. Raises `HeraldError`
+        where the log is another one than before.
+        """
+
+
+class StatusStore(AbstractAsyncContextManager[Any], Protocol):
+    """A view that is kept apart from the log. Entering begins it anew."""
+
+    async def add(self, events: Sequence[StatusEvent]) -> None:
+        """Twice is harmless."""
+
+    async def is_as_of(self, moment: float) -> None:
+        """All that the log had at this moment, in epoch seconds, is in it."""
+
+    async def forget(self, before: float, most: int) -> None:
+        """Leaves out what was accepted before that moment, and the oldest beyond so many messages."""
 
 
 class GroupLags(AbstractAsyncContextManager[Any], Protocol):

@@ -88,7 +88,28 @@ class GroupNotes:
     passed: int = 0
 
 
-NOTHING_NOTED = GroupNotes()
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A record of a group's ledger."""
+
+    shard: Shard
+    group: str
+    record: LedgerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DeferralChange:
+    """A group put the message at this offset off, or, not `is_open`, is done with that."""
+
+    shard: Shard
+    group: str
+    offset: int
+    is_open: bool
+
+
+StatusEvent = Sighting | Noted | DeferralChange
+"""What a view of its own is made of. Events of one kind, shard and group come in the log's order."""
+
 _MAY_COME_AGAIN = frozenset({DeliveryState.DEAD, DeliveryState.EXPIRED, DeliveryState.SKIPPED})
 
 

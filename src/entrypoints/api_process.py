@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -19,12 +20,16 @@ from entrypoints.boot_topics import apply_topics_at_boot
 from entrypoints.child_process import ParentLink, tell_when_ready
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
+from entrypoints.screen import tell
+from entrypoints.supervised_child import ChildSpec
+from entrypoints.supervisor import Supervisor, SupervisorTimes
 from entrypoints.version import herald_version
 from entrypoints.worker_counts import WorkerCounts
 
 logger = logging.getLogger("herald.process")
 
 _GRACE_MARGIN_SECONDS = 1.0
+_CHILD_STOP_SECONDS = 2.0
 
 Duty = Callable[[], Coroutine[Any, Any, None]]
 """Work beside the answers, until it is done or the process ends."""
@@ -35,6 +40,7 @@ class ApiProcess:
 
     `shared`: how the counts of other workers are asked for; None when there are none. `has_duties`: whether
     this process does what only one of an API's workers does, making topics and pruning the embedded log.
+    `status_child`: keeps the view of what became of messages; run beside the answers.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class ApiProcess:
         *,
         shared: WorkerCounts | None = None,
         has_duties: bool = True,
+        status_child: ChildSpec | None = None,
         on_started: Callable[[], None] = lambda: None,
     ) -> None:
         self._container = container
@@ -53,6 +60,7 @@ class ApiProcess:
         self._link = link
         self._shared = shared
         self._has_duties = has_duties
+        self._status_child = status_child
         self._on_started = on_started
         self._publisher = container.publisher()
 
@@ -74,6 +82,8 @@ class ApiProcess:
             if self._has_duties and (retention := self._container.retention()) is not None:
                 await stack.enter_async_context(retention)
                 duties.append(retention.run)
+            if (child := self._status_child) is not None:
+                duties.append(lambda: _keep_running(child))
             await _serve(server, self._listener, duties)
         logger.info("API stopped", extra={"action": "api_stopped"})
 
@@ -151,6 +161,13 @@ async def _serve(server: ApiServer, listener: socket.socket, duties: Sequence[Du
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _keep_running(child: ChildSpec) -> None:
+    """For ever. Produce requests do not need it, so nothing that becomes of it ends the API."""
+    await Supervisor([child], tell, SupervisorTimes(start=math.inf, stop=_CHILD_STOP_SECONDS)).run(
+        lambda _: None
+    )
 
 
 def _stop_if_failed(server: ApiServer, duty: asyncio.Task[None]) -> None:

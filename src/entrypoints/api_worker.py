@@ -35,7 +35,8 @@ def run_worker(orders: WorkerOrders, parent_fd: int) -> int:
         with contextlib.closing(configure_logging(settings.logging, name, orders.loaded.secrets())):
             end_with_parent(parent_fd)
             link = WorkerLink(parent_fd, end_with_parent(orders.supervisor_fd))
-            container = Container(settings=settings)
+            view = "" if orders.status_file is None else str(orders.status_file)
+            container = Container(settings=settings, status_file=view)
             with socket.socket(fileno=orders.socket_fd) as listener:
                 process = ApiProcess(
                     container,

@@ -1,19 +1,18 @@
 """Several API processes on one port: the parent binds it, keeps the workers running and answers nothing."""
 
-import contextlib
 import logging
 import pickle
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 from entrypoints.child_process import ParentLink
+from entrypoints.private_directory import private_directory
 from entrypoints.screen import tell
 from entrypoints.settings import Loaded
+from entrypoints.status_child import StatusOrders, keeps_status, status_child, status_file
 from entrypoints.stop_signals import stopping_on_signals
 from entrypoints.supervised_child import ChildSpec
 from entrypoints.supervisor import Supervisor, SupervisorTimes
@@ -22,7 +21,6 @@ logger = logging.getLogger("herald.process")
 
 WORKER = (sys.executable, "-P", "-m", "entrypoints.api_worker")
 _STOP_MARGIN_SECONDS = 3.0
-_LONGEST_TEMPORARY = 60  # of the 104 bytes that macOS has for a Unix socket's path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,8 @@ class WorkerOrders:
     """What a worker is told on its stdin: the parent's settings as they were when it started.
 
     `socket_fd`: the listening socket. `directory`: where the workers share their counts. `supervisor_fd`:
-    the parent's own link to its supervisor, so that a worker ends as soon as the parent does.
+    the parent's own link to its supervisor, so that a worker ends as soon as the parent does. `status_file`:
+    where another child keeps the view of what became of messages, if one does.
     """
 
     loaded: Loaded
@@ -38,6 +37,7 @@ class WorkerOrders:
     socket_fd: int
     directory: Path
     supervisor_fd: int | None
+    status_file: Path | None = None
 
 
 async def run_workers(
@@ -48,7 +48,8 @@ async def run_workers(
     program: tuple[str, ...] = WORKER,
 ) -> int:
     """Runs until a signal; the exit code. `url`: what the supervisor is told once all workers are ready."""
-    with _private_directory() as directory:
+    with private_directory() as directory:
+        view = status_file(directory) if keeps_status(loaded.settings) else None
         workers = [
             _worker(
                 WorkerOrders(
@@ -57,13 +58,15 @@ async def run_workers(
                     socket_fd=listener.fileno(),
                     directory=directory,
                     supervisor_fd=link.fd,
+                    status_file=view,
                 ),
                 program,
             )
             for number in range(1, loaded.settings.api.workers + 1)
         ]
         stop_seconds = loaded.settings.api.publish_timeout_seconds + _STOP_MARGIN_SECONDS
-        supervisor = Supervisor(workers, tell, SupervisorTimes(start=inf, stop=stop_seconds))
+        children = [*workers, *_status_view(loaded, view, link)]
+        supervisor = Supervisor(children, tell, SupervisorTimes(start=inf, stop=stop_seconds))
 
         def stop() -> None:
             # Who connects from now on is refused instead of left waiting.
@@ -87,10 +90,8 @@ def _worker(orders: WorkerOrders, program: tuple[str, ...]) -> ChildSpec:
     )
 
 
-@contextlib.contextmanager
-def _private_directory() -> Iterator[Path]:
-    """Only this user can enter it, and its path leaves room for a Unix socket's name."""
-    usual = tempfile.gettempdir()
-    place = usual if len(usual) <= _LONGEST_TEMPORARY else "/tmp"  # noqa: S108 - the directory itself is private
-    with tempfile.TemporaryDirectory(prefix="herald-", dir=place, ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
+def _status_view(loaded: Loaded, file: Path | None, link: ParentLink) -> list[ChildSpec]:
+    """The one child beside the workers that reads the log for the view, where there is one."""
+    if file is None:
+        return []
+    return [status_child(StatusOrders(loaded=loaded, file=file, supervisor_fd=link.fd))]

@@ -43,7 +43,7 @@ class Programs:
         """What became of messages, from the log that these settings name; `show` is told what takes long."""
         from containers import Container  # noqa: PLC0415 - quick start
 
-        view: StatusView = Container(settings=settings, show=show).status_view()
+        view: StatusView = Container(settings=settings, show=show).status_scan()
         return view
 
     def group_lags(self, settings: "Settings") -> "GroupLags":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import sys
+from pathlib import Path
 
 from domain.errors import HeraldError
 from entrypoints.child_process import ParentLink, end_with_parent
@@ -34,11 +35,29 @@ def _run_on(loaded: Loaded, listener: socket.socket, url: str, link: ParentLink)
 
         _announce(url, link)
         return asyncio.run(run_workers(loaded, listener, url, link))
+    from entrypoints.private_directory import private_directory  # noqa: PLC0415 - see above
+    from entrypoints.status_child import keeps_status, status_file  # noqa: PLC0415 - see above
+
+    if not keeps_status(loaded.settings):
+        return _run_alone(loaded, listener, url, link, None)
+    with private_directory() as directory:
+        return _run_alone(loaded, listener, url, link, status_file(directory))
+
+
+def _run_alone(loaded: Loaded, listener: socket.socket, url: str, link: ParentLink, view: Path | None) -> int:
+    """`view`: where a child keeps the view of what became of messages; None: there is none."""
     from containers import Container  # noqa: PLC0415 - see above
     from entrypoints.api_process import ApiProcess  # noqa: PLC0415 - see above
+    from entrypoints.status_child import StatusOrders, status_child  # noqa: PLC0415 - see above
 
-    container = Container(settings=loaded.settings)
-    process = ApiProcess(container, listener, link, on_started=lambda: _announce(url, link))
+    orders = None if view is None else StatusOrders(loaded=loaded, file=view, supervisor_fd=link.fd)
+    process = ApiProcess(
+        Container(settings=loaded.settings, status_file=str(view or "")),
+        listener,
+        link,
+        status_child=None if orders is None else status_child(orders),
+        on_started=lambda: _announce(url, link),
+    )
     asyncio.run(process.run(url))
     return 0
 

@@ -172,9 +172,9 @@ class Status(Section):
 
     hours: CountOrNone = Field(
         default=24,
-        description="How far back a message's status can be asked on Kafka; 0: off. Not obeyed yet",
+        description="How far back a message's status can be asked on Kafka; 0: off",
     )
-    messages: Count = Field(default=1_000_000, description="And how many at the most. Not obeyed yet")
+    messages: Count = Field(default=1_000_000, description="And how many at the most")
 
 
 class Consumer(Section):
