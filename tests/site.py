@@ -90,6 +90,12 @@ class Site:
         port = str(self.health_ports[group])
         return self.start("consumer", group, HERALD_CONSUMER__PORT=port, **environ)
 
+    def start_spare(self, group: str) -> tuple[subprocess.Popen[bytes], str]:
+        """One more process of a group, and where it tells its health."""
+        (port,) = free_ports(1)
+        process = self.start("consumer", group, HERALD_CONSUMER__PORT=str(port))
+        return process, f"http://127.0.0.1:{port}"
+
     def output(self) -> str:
         return (self.folder / "output.txt").read_text(encoding="utf-8")
 
@@ -100,7 +106,8 @@ class Site:
                 process.send_signal(signal.SIGTERM)
         for process in self.running:
             try:
-                process.wait(15)
+                # In a thread: what it still sends may go to a server of this very loop.
+                await asyncio.to_thread(process.wait, 15)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
