@@ -21,12 +21,12 @@ BUSY_SECONDS = 10.0
 _CHECKPOINT_PAGES = 4_000
 _WAL_BYTES_KEPT = 64 * 1024 * 1024
 
+_RIGHTS = "check the owner and rights of it, its -wal and -shm, and its folder"
 _LAST_FOR_GOOD = {
     "SQLITE_NOTADB": "{path} is not a SQLite file: move it away, or set sqlite.path to another file",
     "SQLITE_CORRUPT": "{path} is damaged: restore it from a backup, or move it away to begin a new one",
-    "SQLITE_READONLY": "{path} cannot be written: check the owner and rights of it and of its folder",
-    "SQLITE_CANTOPEN": "{path} cannot be opened: check the owner and rights of it and of its folder",
-    "SQLITE_PERM": "{path} cannot be opened: check the owner and rights of it and of its folder",
+    "SQLITE_READONLY": f"{{path}} cannot be written: {_RIGHTS}",
+    **dict.fromkeys(("SQLITE_CANTOPEN", "SQLITE_PERM"), f"{{path}} cannot be opened: {_RIGHTS}"),
 }
 _MAY_PASS = {
     "SQLITE_FULL": "the disk that holds {path} is full: make room on it",
@@ -86,9 +86,8 @@ def faults_of_opening(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StorageBroken(str(fault(error, path))) from error
     except OSError as error:
-        why = error.strerror or error
         raise StorageBroken(
-            f"{path} cannot be used ({why}): mend that, or set sqlite.path to another file"
+            f"{path} cannot be used ({error.strerror}): mend that, or set sqlite.path to another file"
         ) from error
 
 
@@ -102,6 +101,10 @@ def open_file(
     """
     with faults_of_opening(path):
         _make_file(path)
+        if not os.access(
+            path, os.W_OK
+        ):  # SQLite would leave a -wal and a -shm beside it with the same rights
+            raise StorageBroken(_LAST_FOR_GOOD["SQLITE_READONLY"].format(path=path))
         _look(path, schema)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
