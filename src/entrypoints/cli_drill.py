@@ -27,7 +27,7 @@ _SEEDS = 1_000_000
 @as_json
 @click.option("--minutes", type=click.FloatRange(0.1), metavar="N", help="Faults at random for so long.")
 @click.option("--seed", type=int, metavar="N", help="Draws the same faults again.")
-@click.option("--rate", type=click.FloatRange(1), default=60.0, show_default=True, help="Messages a second.")
+@click.option("--rate", type=click.FloatRange(1), default=40.0, show_default=True, help="Messages a second.")
 @click.option(
     "--outage-seconds",
     type=click.FloatRange(0.5),

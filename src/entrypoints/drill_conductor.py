@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.errors import HeraldError
 from entrypoints.drill_load import Load, recipients
-from entrypoints.drill_plan import Act, Outage, Round
+from entrypoints.drill_plan import GROUPS, Act, Outage, Round
 from entrypoints.drill_processes import DrillProcess
 from entrypoints.drill_providers import Providers
 from entrypoints.drill_scoreboard import Excuse, Scoreboard
@@ -16,9 +16,12 @@ from entrypoints.inbox_outage import Outage as State
 BURST = 300  # messages that a consumer has before it when it is killed
 _BURST_SHARE = 3  # it is killed once a third of them has arrived
 _BURST_SECONDS = 10.0
-_PUT_OFF = 6  # keys whose recipients are put off around a kill: about one in each partition
+# Keys whose recipients are put off around a kill, about one in each partition, so that positions are held;
+# and as many who are turned away now and then, so that a message may be tried beside the next of its key.
+_PUT_OFF = 6
 _BREATH_SECONDS = 1.0  # of ordinary load before each round
 _POLL_SECONDS = 0.05
+_EASE_SECONDS = 3.0  # so often the gaps in the load grow by one while Herald makes up for an outage
 _COMMAND_SECONDS = 120.0
 _STOP_MARGIN_SECONDS = 10.0
 
@@ -68,17 +71,34 @@ class Conductor:
         self.done: list[Done] = []
 
     async def run(self, rounds: Iterable[Round], until: float | None = None) -> None:
-        """All rounds, or as many as begin before `until`. Raises `HeraldError`."""
+        """All rounds, or as many as begin before `until`. Raises `HeraldError`.
+
+        The first that Herald does not come back from is the last.
+        """
+        await self._begin()
         for outages in rounds:
             if until is not None and self._now() >= until:
                 return
+            self._parts.load.pace.slowness = 1.0
             await asyncio.sleep(_BREATH_SECONDS)
-            self._parts.load.check()
             await _all(self._carry_out(outage) for outage in outages)
+            if any(done.back_in is None for done in self.done):
+                return
+
+    async def _begin(self) -> None:
+        """A Herald that delivers nothing at all has another fault than a drill is for."""
+        await asyncio.sleep(_BREATH_SECONDS)
+        promised = self._board.promised
+        for channel in GROUPS:
+            if not await self._caught_up(channel, promised):
+                raise HeraldError(
+                    f"nothing was taken down yet, and no {channel} arrives: try again with --keep FOLDER and "
+                    "see Herald's log files there"
+                )
 
     async def drain(self) -> None:
         """Waits until everything has arrived, or what is missing counts as lost."""
-        for channel in self._parts.processes.keys() - {"api"}:
+        for channel in GROUPS:
             await self._caught_up(channel, self._board.promised)
 
     async def _carry_out(self, outage: Outage) -> None:
@@ -115,8 +135,10 @@ class Conductor:
     async def _kill(self, done: Done) -> None:
         """Where it hurts most: much is done beyond what could be committed, and more is in hand."""
         outage, parts = done.outage, self._parts
-        put_off = parts.providers.doors[outage.group].put_off
-        put_off |= recipients(outage.group, parts.load.some_keys(_PUT_OFF))
+        door = parts.providers.doors[outage.group]
+        keys = parts.load.some_keys(2 * _PUT_OFF)
+        door.put_off = recipients(outage.group, keys[:_PUT_OFF])
+        door.moody = recipients(outage.group, keys[_PUT_OFF:])
         try:
             await asyncio.sleep(_BREATH_SECONDS)
             await self._burst(outage.group)
@@ -130,7 +152,7 @@ class Conductor:
             self._is_over(done)
             await asyncio.sleep(_BREATH_SECONDS)
         finally:
-            put_off.clear()
+            door.put_off, door.moody = set(), set()
 
     async def _burst(self, channel: str) -> None:
         """On return a part of it has arrived and the rest is in hand or next."""
@@ -158,9 +180,12 @@ class Conductor:
 
     async def _caught_up(self, channel: str, promised: int) -> bool:
         """Whether the first so many messages came to arrive."""
-        missing, moved = self._board.missing(channel, promised), self._now()
+        missing, begun = self._board.missing(channel, promised), self._now()
+        moved = begun
         while missing and self._now() - moved < self._parts.patience:
             self._parts.load.check()
+            # A machine that can hardly bear the load would not catch up under all of it.
+            self._parts.load.pace.slowness = 1.0 + (self._now() - begun) // _EASE_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
             if (now_missing := self._board.missing(channel, promised)) != missing:
                 missing, moved = now_missing, self._now()

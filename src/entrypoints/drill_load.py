@@ -24,16 +24,20 @@ Promised = Callable[[str, str | None], None]
 
 
 class Pace:
-    """Turns for all callers together, so many a second; what was missed is not made up for."""
+    """Turns for all callers together, so many a second; what was missed is not made up for.
+
+    `slowness`: how many times longer the gaps are.
+    """
 
     def __init__(self, per_second: float) -> None:
+        self.slowness = 1.0
         self._gap = 1 / per_second
         self._next = 0.0
 
     async def turn(self) -> None:
         now = asyncio.get_running_loop().time()
         mine = max(now, self._next)
-        self._next = mine + self._gap
+        self._next = mine + self._gap * self.slowness
         await asyncio.sleep(mine - now)
 
 
@@ -46,7 +50,7 @@ class Load:
 
     def __init__(self, url: str, topic: str, per_second: float, promised: Promised, draw: Random) -> None:
         self._topic = topic
-        self._pace = Pace(per_second)
+        self.pace = Pace(per_second)
         self._promised = promised
         self._draw = draw
         self._numbers = count()
@@ -97,7 +101,7 @@ class Load:
 
     async def _call(self, key: str | None) -> None:
         while not self._over.is_set():
-            await self._pace.turn()
+            await self.pace.turn()
             message = self._message(key)
             while (await self._post("/api/v1/produce", message)) is None:
                 continue

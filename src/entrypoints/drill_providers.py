@@ -27,6 +27,7 @@ from entrypoints.plain_http import Answer, ASGIMessage, Receive, Request, asgi_a
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 0.02
+_MOOD = 3
 _GOODBYE_SECONDS = 0.5
 _LARGEST_MAIL = 1024 * 1024
 _LARGEST_FORM = 65_536
@@ -39,16 +40,25 @@ Arrived = Callable[[str, str], None]
 class Door:
     """What a provider tells its clients beside its outage.
 
-    `is_closing`: it takes nothing new. `put_off`: recipients who are told to come again later. `idle` is
-    set while no message is being answered.
+    `is_closing`: it takes nothing new. `put_off`: recipients who are told to come again later, each time;
+    `moody`: those who are told so every third time. `idle` is set while no message is being answered.
     """
 
     def __init__(self) -> None:
         self.is_closing = False
         self.put_off: set[str] = set()
+        self.moody: set[str] = set()
         self.idle = asyncio.Event()
         self.idle.set()
         self._in_hand = 0
+        self._tries = 0
+
+    def turns_away(self, recipient: str) -> bool:
+        """Whether this try for the recipient is to come again later."""
+        if recipient in self.moody:
+            self._tries += 1
+            return self._tries % _MOOD == 0
+        return recipient in self.put_off
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -105,7 +115,7 @@ class DrillMail(MailHooks):
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if address in self._door.put_off:
+        if self._door.turns_away(address):
             return "451 4.7.1 Greylisted, please try again later"
         return await super().handle_RCPT(server, session, envelope, address, options)
 
@@ -140,9 +150,9 @@ class DrillSms:
             return answer
 
     async def _answer(self, request: Request) -> Answer:
-        if self._door.put_off:
+        if self._door.put_off or self._door.moody:
             form = await request.body(_LARGEST_FORM)
-            if self._door.put_off & {value for name, value in parse_qsl(form.decode()) if name == "To"}:
+            if self._door.turns_away(dict(parse_qsl(form.decode())).get("To", "")):
                 return json_answer({"message": "Please try again later"}, HTTPStatus.CONFLICT)
             request = replace(request, receive=_again(form))
         return await self._provider.handle(request)

@@ -40,7 +40,7 @@ class DrillOptions:
     Herald, with the same arguments; empty: Herald.
     """
 
-    rate: float = 60.0
+    rate: float = 40.0
     outage_seconds: float = 5.0
     minutes: float | None = None
     seed: int = 0

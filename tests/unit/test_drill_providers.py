@@ -104,3 +104,11 @@ async def test_what_was_taken_when_it_closes_gets_its_answer(site: Site, channel
 
     assert sum(isinstance(outcome, Delivered) for outcome in outcomes) == len(site.arrived)
     assert {type(outcome) for outcome in outcomes} <= {Delivered, ChannelDown}
+
+
+@pytest.mark.parametrize(("channel", "recipient"), [("email", "b@example.test"), ("sms", "+12025550199")])
+async def test_who_is_moody_is_turned_away_every_third_time(site: Site, channel: str, recipient: str) -> None:
+    site.providers.doors[channel].moody.add(recipient)
+    outcomes = [await site.send(channel, number, to=recipient) for number in range(6)]
+
+    assert [isinstance(outcome, TryAgain) for outcome in outcomes] == [False, False, True] * 2

@@ -1,0 +1,142 @@
+"""`herald drill` as its user has it, and what it finds where Herald is broken on purpose."""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kafka.cluster import KafkaCluster
+from tests.kafka.remote import RemoteControl
+from tests.site import HERALD
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("--outage-seconds", "1", "--rate", "40", "--seed", "1")
+BROKEN = f"{sys.executable} -P -m tests.faults.broken_consumer"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def worst(self) -> dict[str, int]:
+        """The larger figure of both channels."""
+        channels = self.result["channels"].values()
+        return {name: max(one[name] for one in channels) for name in ("lost", "out_of_order", "beyond")}
+
+
+def files_in(folder: Path) -> list[str]:
+    return [one.name for one in folder.iterdir()]
+
+
+async def drill(folder: Path, *arguments: str) -> Ended:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HERALD_")}
+    process = await asyncio.create_subprocess_exec(
+        *(*HERALD, "drill", *arguments),
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_on_sqlite_everything_is_taken_down_and_nothing_is_lost_repeated_or_out_of_order(
+    tmp_path: Path,
+) -> None:
+    ended = await drill(tmp_path, *QUICK, "--json")
+
+    assert (ended.code, ended.worst) == (0, {"lost": 0, "out_of_order": 0, "beyond": 0}), ended
+    assert [one["taken_down"] for one in ended.result["outages"]] == [
+        "mail server down",
+        "SMS provider down",
+        "mail server busy",
+        "SMS provider busy",
+        "email consumer SIGKILL",
+        "sms consumer SIGKILL",
+        "email consumer SIGTERM",
+        "sms consumer SIGTERM",
+    ]
+    assert min(one["produced"] for one in ended.result["channels"].values()) > 500
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.kafka
+async def test_on_kafka_a_broker_is_taken_down_too_by_the_commands_that_were_given(
+    tmp_path: Path, own_broker: KafkaCluster
+) -> None:
+    async with RemoteControl(own_broker) as remote:
+        kafka = ("broker.backend=kafka", f"kafka.bootstrap_servers={own_broker.bootstrap_servers}")
+        brokers = ("--broker-stop", remote.stop, "--broker-start", remote.start)
+        ended = await drill(tmp_path, *QUICK, "--set", kafka[0], "--set", kafka[1], *brokers)
+
+    assert (ended.code, remote.kills) == (0, 1), ended
+    assert "Nothing lost, nothing out of order" in ended.out
+    assert "broker stopped" in ended.out
+    assert [line for line in ended.out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "figure"),
+    [("commits-early", "lost"), ("forgets-lanes", "out_of_order"), ("drops-ledger-writes", "beyond")],
+)
+async def test_a_broken_rule_is_found_by_the_promise_it_breaks(
+    tmp_path: Path, rule: str, figure: str
+) -> None:
+    few = ("--set", "delivery.concurrency=4", "--patience", "8")
+    ended = await drill(tmp_path, *QUICK, *few, "--json", "--consumer-program", f"{BROKEN} {rule}")
+
+    assert ended.code == 1, ended
+    assert {name for name, count in ended.worst.items() if count} == {figure}
+
+
+async def test_a_herald_that_delivers_nothing_is_told_of_in_one_line(tmp_path: Path) -> None:
+    ended = await drill(tmp_path, "--consumer-program", f"{sys.executable} -c 'raise SystemExit(3)'")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.splitlines()[-1] == "Error: consumer-email ended before it was ready"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("--broker-stop", "true"), "--broker-stop and --broker-start go together"),
+        (("--broker-stop", "true", "--broker-start", "true"), "--broker-stop is for Kafka"),
+        (("--minutes", "0"), "--minutes"),
+    ],
+)
+async def test_wrong_usage_is_told_before_anything_starts(
+    tmp_path: Path, arguments: tuple[str, ...], fault: str
+) -> None:
+    ended = await drill(tmp_path, *arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert fault in ended.err
+
+
+async def test_a_folder_that_holds_something_is_not_run_in(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    ended = await drill(tmp_path, "--keep", ".")
+
+    assert (ended.code, files_in(tmp_path)) == (1, ["mine"])
+    assert "is not empty" in ended.err
