@@ -14,10 +14,12 @@ from dependency_injector import containers, providers
 from adapters.email_address import address_fault, ascii_domain
 from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
+from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
-from adapters.message_json import RequestDecoder, decode_record, encode
+from adapters.message_json import RequestDecoder, decode_record, encode, request_id_of
 from adapters.process_end import end_at_once
+from adapters.sqlite_archive import SqliteDeadLetterArchive
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_lags import SqliteGroupLags
@@ -43,6 +45,7 @@ from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
 from domain.ports import (
+    DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
     EmailSender,
@@ -112,6 +115,14 @@ def _kafka_dead_letters(connection: "KafkaConnection") -> DeadLetters:
     from adapters.kafka_publisher import KafkaDeadLetters
 
     return KafkaDeadLetters(connection)
+
+
+def _kafka_archive(
+    connection: "KafkaConnection", settings: Settings, clock: SystemClock
+) -> DeadLetterArchive:
+    from adapters.kafka_archive import KafkaDeadLetterArchive
+
+    return KafkaDeadLetterArchive(connection, settings.configured_topics(), clock, request_id_of)
 
 
 def _kafka_topics(connection: "KafkaConnection") -> TopicCatalog:
@@ -287,6 +298,14 @@ class Container(containers.DeclarativeContainer):
         kafka=providers.Singleton(_kafka_dead_letters, kafka_connection),
         memory=providers.Singleton(MemoryDeadLetters, memory_broker),
     )
+    dead_letter_archive = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(
+            SqliteDeadLetterArchive, sqlite_path, topics, clock, providers.Object(request_id_of)
+        ),
+        kafka=providers.Singleton(_kafka_archive, kafka_connection, settings, clock),
+        memory=providers.Singleton(MemoryDeadLetterArchive, memory_broker, providers.Object(request_id_of)),
+    )
     topic_catalog = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteTopicCatalog, sqlite_path),
@@ -329,7 +348,7 @@ class Container(containers.DeclarativeContainer):
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
         backend,
-        sqlite=providers.Singleton(SqliteRetention, sqlite_path, topics, clock),
+        sqlite=providers.Singleton(SqliteRetention, sqlite_path, topics, clock, dead_letter_days),
         kafka=providers.Object(None),
         memory=providers.Object(None),
     )

@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
+from adapters.message_json import request_id_of
+from adapters.sqlite_archive import SqliteDeadLetterArchive
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_lags import SqliteGroupLags
@@ -19,7 +21,7 @@ from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
-from tests.contracts.rig import Rig, plan
+from tests.contracts.rig import Rig, configured, plan
 
 _LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at
     FROM dead_letters ORDER BY id"""
@@ -69,6 +71,14 @@ class SqliteRig(Rig):
 
     def unreachable_dead_letters(self, group: str) -> SqliteDeadLetters:
         return _Standby(self.group_file(group), self.group_file(group))
+
+    def archive(self) -> SqliteDeadLetterArchive:
+        topics = configured(self.topic, self.other_topic)
+        return SqliteDeadLetterArchive(self.path, topics, SystemClock(), request_id_of)
+
+    def unreachable_archive(self) -> SqliteDeadLetterArchive:
+        group_path(self.path, "email").write_bytes(b"no file of SQLite's" * 100)
+        return self.archive()
 
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         path = group_path(self.path, group)

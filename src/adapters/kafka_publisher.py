@@ -1,20 +1,18 @@
 """`MessagePublisher` and `DeadLetters` over Kafka: `acks=all`, in order, within a limit of time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
 from adapters.kafka_batches import Backlog
 from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_letters import record_of_letter
 from adapters.kafka_producer import LiveProducer
 from adapters.kafka_writer import KafkaWriter
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
-from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
-from domain.topic import dead_letter_topic
+from domain.log import NewRecord, Receipt, Unconfirmed
 
 # Below a topic's usual max.message.bytes (1 MiB): the broker refuses a batch that is larger, whole.
 BATCH_BYTES = 262_144
@@ -107,16 +105,6 @@ class KafkaPublisher:
         return await self._client.live.unready()
 
 
-@dataclass(frozen=True, slots=True)
-class _LetterRecord:
-    """A dead letter on its way: unlike a message's record its value may be null."""
-
-    shard: Shard
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
 class KafkaDeadLetters:
     """Keeps dead letters in partition 0 of the topic `{topic}.{group}.dead-letters`."""
 
@@ -139,25 +127,9 @@ class KafkaDeadLetters:
 
     async def keep(self, letter: DeadLetter) -> None:
         """See the port."""
-        shard = Shard(dead_letter_topic(letter.record.shard.topic, letter.group), 0)
-        record = _LetterRecord(shard, letter.record.key, letter.record.value, letter_headers(letter))
+        record = record_of_letter(letter)
         [answer] = await self._client.writer.write([record])
         if isinstance(answer, Unconfirmed):
-            raise LogUnavailable(f"the dead letter was not confirmed in {shard.topic}: {answer.reason}")
-
-
-def letter_headers(letter: DeadLetter) -> Headers:
-    """The original headers, then Herald's own, all UTF-8 text; the time is RFC 3339 in UTC."""
-    shard = letter.record.shard
-    failed_at = datetime.fromtimestamp(letter.failed_at, UTC).isoformat(timespec="milliseconds")
-    added = {
-        "herald-reason": letter.reason.value,
-        "herald-error": letter.error,
-        "herald-attempts": str(letter.attempts),
-        "herald-topic": shard.topic,
-        "herald-partition": str(shard.partition),
-        "herald-offset": str(letter.record.offset),
-        "herald-failed-at": failed_at.replace("+00:00", "Z"),
-    }
-    ours = tuple((name, text.encode("utf-8", "replace")) for name, text in added.items())
-    return (*letter.record.headers, *ours)
+            raise LogUnavailable(
+                f"the dead letter was not confirmed in {record.shard.topic}: {answer.reason}"
+            )

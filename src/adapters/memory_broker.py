@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.errors import LogUnavailable
 from domain.ledger import Note, Written
-from domain.log import Bounds, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
+from domain.log import Bounds, NewRecord, Position, Receipt, Record, ReturnedRecord, Shard, Unconfirmed
 from domain.ports import Clock
 from domain.topic import TopicPlan
 
 if TYPE_CHECKING:
-    from domain.dead_letter import DeadLetter
+    from domain.dead_letter import DeadLetter, LetterPlace, Replay
 
 SILENT = "the log does not answer"
 
@@ -72,6 +72,7 @@ class MemoryBroker:
         self.loses_answers = False
         self.topics: dict[str, TopicPlan] = {}
         self.letters: list[DeadLetter] = []
+        self.replays: list[tuple[LetterPlace, Replay]] = []
         self.positions: dict[tuple[str, Shard], Position] = {}
         self.ledgers: dict[tuple[str, Shard], NoteLog] = {}
         self.deferrals: dict[tuple[str, Shard], NoteLog] = {}
@@ -104,7 +105,7 @@ class MemoryBroker:
         known = [self.topics[name] for name in topics if name in self.topics]
         return [Shard(plan.name, partition) for plan in known for partition in range(plan.partitions)]
 
-    def append(self, record: NewRecord) -> Receipt | Unconfirmed:
+    def append(self, record: NewRecord | ReturnedRecord) -> Receipt | Unconfirmed:
         kept = self._records.get(record.shard)
         if kept is None:
             return Unconfirmed(f"the log has no partition {record.shard.partition} of {record.shard.topic}")

@@ -13,6 +13,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from domain.dead_letter import REQUEST_ID as RETURNED_ID
+from domain.dead_letter import own_id
 from domain.log import Record
 from domain.message import (
     BODY_LIMIT,
@@ -216,20 +218,22 @@ def encode(message: Message) -> bytes:
 def decode_record(record: Record) -> Message | str:
     """The message in a record of any producer, or what is wrong, with nothing of its content.
 
-    The topic is the shard's. A record without an id gets `{topic}-{partition}-{offset}`.
+    The topic is the shard's. The id of a record that was put back holds before the one in its value; a
+    record without any gets `{topic}-{partition}-{offset}`.
     """
-    value, shard = record.value, record.shard
+    value = record.value
     if value is None:
         return "the record has no value"
     try:
         stored = _stored_decoder.decode(value)
     except DECODE_ERRORS as error:
         return f"the record is not a message: {what_is_wrong(value, error)}"
-    if stored.request_id and not _is_request_id(stored.request_id):
+    request_id = _given_id(record) or stored.request_id
+    if request_id and not _is_request_id(request_id):
         return "the record is not a message: request_id must be 1 to 128 of A-Z a-z 0-9 . _ : -"
     return Message(
-        request_id=stored.request_id or f"{shard.topic}-{shard.partition}-{record.offset}",
-        topic_name=shard.topic,
+        request_id=request_id or own_id(record),
+        topic_name=record.shard.topic,
         message_body=stored.message_body or None,
         transaction_id=stored.transaction_id or None,
         customer_id=stored.customer_id or None,
@@ -238,3 +242,18 @@ def decode_record(record: Record) -> Message | str:
         key=stored.key or None,
         expires_at=stored.expires_at or None,
     )
+
+
+def request_id_of(record: Record) -> str:
+    """The id of the message in a record, also of one that cannot be decoded."""
+    message = decode_record(record)
+    if isinstance(message, Message):
+        return message.request_id
+    given = _given_id(record)
+    return given if given and _is_request_id(given) else own_id(record)
+
+
+def _given_id(record: Record) -> str | None:
+    """What whoever put the record back says is its id."""
+    given = next((value for name, value in record.headers if name == RETURNED_ID), None)
+    return None if given is None else given.decode("utf-8", "replace")

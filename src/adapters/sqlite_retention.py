@@ -31,18 +31,21 @@ _DAY = 86_400.0
 _COMMITTED = "SELECT metadata FROM positions WHERE topic = ? AND partition = ?"
 _ENTRIES = """SELECT position, at FROM ledger WHERE topic = ? AND partition = ? AND position < ?
     ORDER BY position LIMIT ?"""
+_OLD_REPLAYS = "SELECT 1 FROM replays WHERE replayed_at < ? LIMIT 1"
 _DELETE_ENTRIES = "DELETE FROM ledger WHERE topic = ? AND partition = ? AND position <= ?"
 
 
 class SqliteRetention:
     """Deletes the messages older than their topic's `retention_hours` that every subscribed group finished.
 
-    A group that never committed in a shard has finished nothing of it. One process of the API does this.
+    A group that never committed in a shard has finished nothing of it. Notes of dead letters that were put
+    back go a day after their letters. One process of the API does this.
     """
 
-    def __init__(self, path: Path, topics: Sequence[Topic], clock: Clock) -> None:
+    def __init__(self, path: Path, topics: Sequence[Topic], clock: Clock, dead_letter_days: float) -> None:
         self._topics = tuple(topics)
         self._clock = clock
+        self._dead_letter_days = dead_letter_days
         self._file = SqliteLogFile(path, "retention")
 
     async def run(self) -> None:
@@ -58,7 +61,17 @@ class SqliteRetention:
             for partition in range(topic.partitions):
                 shard = Shard(topic.name, partition)
                 deleted += await self._prune(shard, finished.get(shard, 0), cutoff)
+        await self._file.thread.call(self._delete_replays)
         return deleted
+
+    def _delete_replays(self) -> None:
+        # A letter failed before it was put back, so it is gone by then.
+        cutoff = self._clock.now() - (self._dead_letter_days + 1) * _DAY
+        connection = self._file.connection()
+        with faults_of(self._file.path):
+            if connection.execute(_OLD_REPLAYS, (cutoff,)).fetchone():
+                with self._file.lock, transaction(connection):
+                    connection.execute("DELETE FROM replays WHERE replayed_at < ?", (cutoff,))
 
     async def _prune(self, shard: Shard, below: int, cutoff: float) -> int:
         deleted = 0

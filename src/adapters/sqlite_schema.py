@@ -12,10 +12,19 @@ from domain.log import Headers
 OFFSET_BITS = 40
 _OFFSETS = (1 << OFFSET_BITS) - 1
 
+# What was put back of which group's letter, beside the records: they are one transaction.
+_REPLAYS = (
+    """CREATE TABLE replays (
+        topic TEXT NOT NULL, group_name TEXT NOT NULL, partition INTEGER NOT NULL,
+        log_offset INTEGER NOT NULL, failed_at REAL NOT NULL, replayed_at REAL NOT NULL,
+        replayed_by TEXT NOT NULL, PRIMARY KEY (topic, group_name, partition, log_offset, failed_at)
+    ) WITHOUT ROWID""",
+)
+
 LOG = Schema(
     kind="log of Herald",
     application_id=0x48524C44,  # "HRLD"
-    version=1,
+    version=2,
     statements=(
         """CREATE TABLE topics (
             name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replication_factor INTEGER NOT NULL
@@ -29,7 +38,9 @@ LOG = Schema(
         """CREATE TABLE records (
             id INTEGER PRIMARY KEY, time REAL NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB
         )""",
+        *_REPLAYS,
     ),
+    steps={1: _REPLAYS},
 )
 
 # What became of the group's messages, and which of them it put off. All positions begin at 0.
@@ -58,10 +69,16 @@ _LEDGER = (
     "CREATE UNIQUE INDEX deferred_in_order ON deferred (topic, partition, position)",
 )
 
+# Letters are looked for in the order of failing, and each source once.
+_LETTERS_FOUND = (
+    "CREATE INDEX dead_letters_in_order ON dead_letters (failed_at, topic, partition, log_offset)",
+    "CREATE INDEX dead_letters_of_source ON dead_letters (topic, partition, log_offset)",
+)
+
 GROUP = Schema(
     kind="group's file of Herald",
     application_id=0x48524C47,  # "HRLG"
-    version=2,
+    version=3,
     statements=(
         """CREATE TABLE positions (
             topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
@@ -73,8 +90,9 @@ GROUP = Schema(
             reason TEXT NOT NULL, error TEXT NOT NULL, attempts INTEGER NOT NULL, failed_at REAL NOT NULL
         )""",
         *_LEDGER,
+        *_LETTERS_FOUND,
     ),
-    steps={1: _LEDGER},
+    steps={1: _LEDGER, 2: _LETTERS_FOUND},
 )
 
 

@@ -8,7 +8,7 @@ from application.channel import Channel
 from application.delivery import Delivery
 from application.shards import ShardState
 from application.verdict import Dead
-from domain.dead_letter import FOR_GROUP, REQUEST_ID
+from domain.dead_letter import FOR_GROUP, REQUEST_ID, own_id
 from domain.expiry import expiry_of
 from domain.ledger import Deferral, State, digest_of
 from domain.log import Record
@@ -212,4 +212,4 @@ def record_id(record: Record) -> str:
     given = next((value for name, value in record.headers if name == REQUEST_ID), None)
     if given is not None:
         return given.decode("utf-8", "replace")
-    return f"{record.shard.topic}-{record.shard.partition}-{record.offset}"
+    return own_id(record)

@@ -1,9 +1,10 @@
 """What could not be delivered, as it is kept, looked for and put back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from domain.log import Record
+from domain.log import Headers, Record
 from domain.outcome import DeadLetterReason
 
 MOST_REPLAYS = 3
@@ -30,48 +31,160 @@ class DeadLetter:
     failed_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A letter was put back: by whom, and when, in epoch seconds.
+
+    `failed_at` is the letter's own: where the same record fails anew, it is a letter that was not put back.
+    """
+
+    failed_at: float
+    at: float
+    by: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLetter:
     """A dead letter in the archive. `replays`: how often its message was put back, counting earlier lives.
 
-    `id` names the group and the source (topic, partition, offset), so a letter kept twice is one letter.
-    `replayed_at`: when this very letter was put back, in seconds since the epoch; None: it was not.
+    `request_id` is the message's; of a record without one what stands for it. `replayed`: that this very
+    letter was put back; None: it was not.
     """
 
-    id: str
     letter: DeadLetter
     request_id: str
     replays: int = 0
-    replayed_at: float | None = None
-    replayed_by: str = ""
+    replayed: Replay | None = None
+
+    @property
+    def id(self) -> str:
+        return self.place.id
 
     @property
     def is_parked(self) -> bool:
-        return self.replays >= MOST_REPLAYS
+        """Its message died too often to be put back again."""
+        return self.replayed is None and self.replays >= MOST_REPLAYS
+
+    @property
+    def place(self) -> "LetterPlace":
+        shard = self.letter.record.shard
+        offset = self.letter.record.offset
+        return LetterPlace(self.letter.failed_at, shard.topic, self.letter.group, shard.partition, offset)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LetterPlace:
+    """Where a letter stands among all others: by the time of failing, then by its source."""
+
+    failed_at: float
+    topic: str
+    group: str
+    partition: int
+    offset: int
+
+    @property
+    def id(self) -> str:
+        """`{topic}.{group}-{partition}-{offset}`: at most one letter has it."""
+        return f"{self.topic}.{self.group}-{self.partition}-{self.offset}"
+
+    def __str__(self) -> str:
+        """What `parse_place` takes."""
+        return f"{self.failed_at!r}~{self.id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFilter:
-    """Which letters are looked for; empty fields do not narrow. Times: of failing, in epoch seconds."""
+    """Which letters are looked for; empty fields do not narrow.
+
+    Times are those of failing, in epoch seconds: from `since` to before `until`.
+    """
 
     group: str = ""
-    topic: str = ""
+    topics: frozenset[str] = frozenset()
     reason: str = ""
     key: str = ""
     since: float = 0.0
     until: float = float("inf")
     replayed: bool | None = None  # only those that were put back, or only those that were not
 
+    def looks_at(self, topic: str, group: str) -> bool:
+        """Whether letters of this group and topic are looked for at all."""
+        return self.group in {"", group} and (not self.topics or topic in self.topics)
+
+    def takes(self, reason: str, key: bytes | None, failed_at: float, *, replayed: bool) -> bool:
+        """Whether a letter of a group and topic that are looked at is meant."""
+        return (
+            self.reason in {"", reason}
+            and (not self.key or key == self.key.encode())
+            and self.since <= failed_at < self.until
+            and self.replayed in {None, replayed}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LetterPage:
-    """Letters, oldest failure first; `next` is what to give as `after` for more, or empty."""
+    """Letters, oldest failure first; `next` is what to give as `after` for more, or None."""
 
     letters: Sequence[KeptLetter]
-    next: str = ""
+    next: LetterPlace | None = None
 
 
-def letter_id(letter: DeadLetter) -> str:
-    """`{topic}.{group}-{partition}-{offset}`: at most one letter has it."""
-    shard = letter.record.shard
-    return f"{shard.topic}.{letter.group}-{shard.partition}-{letter.record.offset}"
+def kept_letter(letter: DeadLetter, request_id: str, replays: Iterable[Replay]) -> KeptLetter:
+    """The letter as the archive shows it. `replays`: all of its source; one may be noted twice."""
+    noted = {replay.failed_at: replay for replay in replays}
+    last = noted[max(noted)] if noted else None
+    return KeptLetter(
+        letter=letter,
+        request_id=request_id,
+        replays=_replays_before(letter.record.headers) + len(noted),
+        replayed=last if last is not None and last.failed_at >= letter.failed_at else None,
+    )
+
+
+def _replays_before(headers: Headers) -> int:
+    """How often the record had been put back when it came into the log."""
+    given = next((value for name, value in headers if name == REPLAY), b"0")
+    return int(given) if given.isdigit() else 0
+
+
+def returned_headers(kept: KeptLetter) -> Headers:
+    """The original's headers, and what tells its group what it is. Those of an earlier time are replaced."""
+    record = kept.letter.record
+    ours = {
+        FOR_GROUP: kept.letter.group,
+        REPLAY: str(kept.replays + 1),
+        REQUEST_ID: _returned_id(kept),
+    }
+    original = tuple((name, value) for name, value in record.headers if name not in ours)
+    return (*original, *((name, text.encode()) for name, text in ours.items()))
+
+
+def _returned_id(kept: KeptLetter) -> str:
+    """Who took another's id would be taken for its repeat again: it gets the id of one that has none."""
+    if kept.letter.reason is DeadLetterReason.REQUEST_ID_REUSED:
+        return own_id(kept.letter.record)
+    return kept.request_id
+
+
+def own_id(record: Record) -> str:
+    """The id of a record that has none."""
+    return f"{record.shard.topic}-{record.shard.partition}-{record.offset}"
+
+
+_PLACE = re.compile(r"(?P<topic>[^~/]+)\.(?P<group>[^.~/]+)-(?P<partition>\d{1,9})-(?P<offset>\d{1,18})\Z")
+_TIME = re.compile(r"\d{1,12}(\.\d{1,12})?\Z")
+
+
+def parse_id(letter_id: str) -> LetterPlace | None:
+    """The place of a letter's id, without its time; None where it cannot be one."""
+    match = _PLACE.match(letter_id)
+    if match is None:
+        return None
+    return LetterPlace(0.0, match["topic"], match["group"], int(match["partition"]), int(match["offset"]))
+
+
+def parse_place(text: str) -> LetterPlace | None:
+    """What `str` of a place gives; None where it is not of that form."""
+    failed_at, _, letter_id = text.partition("~")
+    place = parse_id(letter_id)
+    return replace(place, failed_at=float(failed_at)) if place and _TIME.match(failed_at) else None

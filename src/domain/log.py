@@ -25,6 +25,16 @@ class NewRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnedRecord:
+    """A record on its way back into the log. Unlike a new one's its value may be null, as it was."""
+
+    shard: Shard
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A record as the log has it. `timestamp`: seconds since the epoch, when the log took it."""
 

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage
+from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage, LetterPlace
 from domain.lag import PutOff, Standing
 from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
@@ -170,8 +170,13 @@ class DeadLetters(AbstractAsyncContextManager[Any], Protocol):
 class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
     """The dead letters of all groups, for whoever looks at them and puts them back."""
 
-    async def find(self, wanted: LetterFilter, *, after: str = "", limit: int = 100) -> LetterPage:
-        """Those that match. Raises `LogUnavailable`. Changes nothing."""
+    async def find(
+        self, wanted: LetterFilter, *, after: LetterPlace | None = None, limit: int = 100
+    ) -> LetterPage:
+        """At most `limit` that match, in the order of their places, each source once.
+
+        Raises `LogUnavailable`. Changes nothing, and holds no more than it answers.
+        """
 
     async def get(self, letter_id: str) -> KeptLetter | None:
         """One letter, or None where there is none of that id. Raises `LogUnavailable`."""
@@ -180,7 +185,8 @@ class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
         """Appends the original to its topic and partition for its group alone, and notes who did so and when.
 
         On return both are safe. Raises `LogUnavailable` where that is not confirmed: either may be there or
-        not, and calling again is right, because the group delivers it once.
+        not, and calling again is right, because the group delivers it once. Raises `HeraldError` where the
+        log can never take it.
         """
 
 

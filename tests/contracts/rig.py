@@ -8,6 +8,7 @@ from uuid import uuid4
 from domain.dead_letter import DeadLetter
 from domain.log import Assigned, Fetched, LogEvent, Lost, NewRecord, Position, Record, Revoking, Shard
 from domain.ports import (
+    DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
     GroupLags,
@@ -87,6 +88,14 @@ class Rig(ABC):
         """Ones that cannot be written."""
 
     @abstractmethod
+    def archive(self) -> DeadLetterArchive:
+        """The letters that the groups email and sms have of both topics."""
+
+    @abstractmethod
+    def unreachable_archive(self) -> DeadLetterArchive:
+        """One that can neither be read nor written; its time limit is short."""
+
+    @abstractmethod
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         """The group's dead letters of `topic`, as they were kept, with 0 as the records' timestamps."""
 
@@ -121,6 +130,10 @@ class Rig(ABC):
     @abstractmethod
     async def forget(self, shard: Shard, before: int) -> None:
         """Deletes the records below an offset, as retention does."""
+
+
+def configured(*names: str) -> list[Topic]:
+    return [Topic(name=name, partitions=PARTITIONS) for name in names]
 
 
 def record(shard: Shard, value: str, key: str | None = None) -> NewRecord:

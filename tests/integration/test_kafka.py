@@ -7,6 +7,7 @@ import pytest
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_status_feed import KafkaStatusFeed
 from adapters.system_clock import SystemClock
+from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
@@ -36,6 +37,9 @@ class TestKafkaRebalance(OnKafka, RebalanceContract): ...
 
 
 class TestKafkaDeadLetters(OnKafka, DeadLettersContract): ...
+
+
+class TestKafkaDeadLetterArchive(OnKafka, DeadLetterArchiveContract): ...
 
 
 class TestKafkaTopicCatalog(OnKafka, TopicCatalogContract): ...

@@ -68,7 +68,7 @@ async def prune_all_the_time(path: Path) -> int:
     """Everything that both groups finished goes at once."""
     topic = Topic(name=sqlite_process.TOPIC, partitions=3, retention_hours=0)
     deleted = 0
-    async with SqliteRetention(path, [topic], SystemClock()) as retention:
+    async with SqliteRetention(path, [topic], SystemClock(), 90) as retention:
         try:
             while True:
                 deleted += await retention.prune_once()

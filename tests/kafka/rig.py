@@ -9,6 +9,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from adapters.kafka_archive import KafkaDeadLetterArchive
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_lags import KafkaGroupLags
 from adapters.kafka_ledger import KafkaLedger
@@ -18,13 +19,14 @@ from adapters.kafka_reading import record_of
 from adapters.kafka_status_scan import KafkaStatusScan
 from adapters.kafka_times import GroupTimes
 from adapters.kafka_topics import KafkaTopicCatalog
+from adapters.message_json import request_id_of
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
 from domain.topic import FOR_EVER, Cleanup, TopicPlan, dead_letter_topic
-from tests.contracts.rig import A_DAY_MS, Rig, new_name, plan
+from tests.contracts.rig import A_DAY_MS, Rig, configured, new_name, plan
 
 GROUPS = ("email", "sms")
 QUICK = GroupTimes(drain=1.0, session=6.0, heartbeat=0.3, rebalance_margin=3.0, request_margin=4.0)
@@ -43,8 +45,8 @@ class KafkaRig(Rig):
         self.connection = KafkaConnection(bootstrap_servers=address)
 
     async def make_topics(self) -> Self:
-        letters = [plan(dead_letter_topic(self.topic, group), 1) for group in GROUPS]
         sources = [plan(self.topic), plan(self.other_topic, 1)]
+        letters = [plan(dead_letter_topic(s.name, group), 1) for s in sources for group in GROUPS]
         plans = [*sources, *letters, *_ledgers(sources)]
         async with self.catalog() as catalog:
             await catalog.create([replace(p, replication_factor=self.replication_factor) for p in plans])
@@ -90,6 +92,16 @@ class KafkaRig(Rig):
 
     def catalog(self) -> KafkaTopicCatalog:
         return KafkaTopicCatalog(self.connection)
+
+    def archive(self) -> KafkaDeadLetterArchive:
+        topics = configured(self.topic, self.other_topic)
+        return KafkaDeadLetterArchive(self.connection, topics, SystemClock(), request_id_of)
+
+    def unreachable_archive(self) -> KafkaDeadLetterArchive:
+        topics = configured(self.topic, self.other_topic)
+        return KafkaDeadLetterArchive(
+            NOBODY_LISTENS, topics, SystemClock(), request_id_of, timeout_seconds=0.3
+        )
 
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         letters = await self.read_all(Shard(dead_letter_topic(self.topic, group), 0))

@@ -4,7 +4,8 @@ import pytest
 from aiokafka import TopicPartition, errors
 
 from adapters.kafka_connection import KafkaConnection
-from adapters.kafka_publisher import KafkaDeadLetters, letter_headers
+from adapters.kafka_letters import letter_headers
+from adapters.kafka_publisher import KafkaDeadLetters
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Record, Shard

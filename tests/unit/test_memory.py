@@ -11,12 +11,15 @@ from adapters.memory import (
     MemoryPublisher,
     MemoryTopicCatalog,
 )
+from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
+from adapters.message_json import request_id_of
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
+from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract, letter
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract, entry, notes_of
@@ -52,6 +55,13 @@ class MemoryRig(Rig):
     def unreachable_dead_letters(self, group: str) -> MemoryDeadLetters:
         self.broker.down = True
         return MemoryDeadLetters(self.broker)
+
+    def archive(self) -> MemoryDeadLetterArchive:
+        return MemoryDeadLetterArchive(self.broker, request_id_of)
+
+    def unreachable_archive(self) -> MemoryDeadLetterArchive:
+        self.broker.down = True
+        return self.archive()
 
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         mine = [one for one in self.broker.letters if one.group == group]
@@ -99,6 +109,10 @@ class TestMemoryPublisher(InMemory, PublisherContract):
 
 
 class TestMemoryLog(InMemory, LogContract):
+    pass
+
+
+class TestMemoryDeadLetterArchive(InMemory, DeadLetterArchiveContract):
     pass
 
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters import http_sms_answers, smtp_replies
 from adapters.email_address import address_fault
-from adapters.kafka_publisher import letter_headers
+from adapters.kafka_letters import letter_headers
 from adapters.kafka_topics import QUICK_COMPACTION, new_topic
 from adapters.outcome_table import Meaning
 from adapters.sqlite_dead_letters import SqliteDeadLetters

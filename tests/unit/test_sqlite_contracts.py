@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
@@ -28,6 +29,10 @@ class TestSqliteLog(OnSqlite, LogContract):
 
 
 class TestSqliteDeadLetters(OnSqlite, DeadLettersContract):
+    pass
+
+
+class TestSqliteDeadLetterArchive(OnSqlite, DeadLetterArchiveContract):
     pass
 
 

@@ -35,7 +35,7 @@ def clock_after(hours: float) -> FakeClock:
 
 
 def retention(rig: SqliteRig, *topics: Topic, hours: float = 25) -> SqliteRetention:
-    return SqliteRetention(rig.path, topics or [TOPIC], clock_after(hours))
+    return SqliteRetention(rig.path, topics or [TOPIC], clock_after(hours), 90)
 
 
 async def publish(rig: SqliteRig, count: int, shard: Shard = SHARD) -> None:
@@ -134,7 +134,7 @@ async def test_many_rows_go_in_slices_with_pauses_between(rig: SqliteRig) -> Non
     await finish(rig, "email", p0=1_200)
     await finish(rig, "sms", p0=1_200)
     clock = clock_after(25)
-    async with SqliteRetention(rig.path, [TOPIC], clock) as subject:
+    async with SqliteRetention(rig.path, [TOPIC], clock, 90) as subject:
         pruning = asyncio.ensure_future(subject.prune_once())
         async with asyncio.timeout(rig.patience):
             while (await bounds(rig)).first == 0:
@@ -190,7 +190,7 @@ async def test_a_groups_file_of_a_newer_herald_keeps_everything(
     with closing(sqlite3.connect(group_path(rig.path, "sms"))) as newer:
         newer.execute("PRAGMA user_version = 99")
     clock = clock_after(25)
-    async with SqliteRetention(rig.path, [TOPIC], clock) as subject:
+    async with SqliteRetention(rig.path, [TOPIC], clock, 90) as subject:
         with pytest.raises(UnknownVersion):
             await subject.prune_once()
         with caplog.at_level(logging.WARNING, "herald.log"):
@@ -206,7 +206,7 @@ async def test_a_groups_file_of_a_newer_herald_keeps_everything(
 
 async def test_it_runs_again_each_minute(rig: SqliteRig, caplog: pytest.LogCaptureFixture) -> None:
     clock = clock_after(25)
-    async with SqliteRetention(rig.path, [replace(TOPIC, groups=("email",))], clock) as subject:
+    async with SqliteRetention(rig.path, [replace(TOPIC, groups=("email",))], clock, 90) as subject:
         running = asyncio.ensure_future(subject.run())
         await asyncio.sleep(0)
         await publish(rig, 3)
