@@ -14,6 +14,7 @@ from adapters.sqlite_lags import SqliteGroupLags
 from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
+from adapters.sqlite_reader import LogReader
 from adapters.sqlite_schema import GROUP, group_path, row_id, unpack_headers
 from adapters.sqlite_status import SqliteStatusView
 from adapters.sqlite_topics import SqliteTopicCatalog
@@ -86,6 +87,11 @@ class SqliteRig(Rig):
             return []
         with closing(sqlite3.connect(path)) as connection:
             return [_letter(group, *row) for row in connection.execute(_LETTERS)]
+
+    async def read_all(self, shard: Shard) -> Sequence[Record]:
+        with closing(LogReader(self.path, [shard.topic])) as reader:
+            reader.open()
+            return reader.look({shard: 0}, 1_000_000).records
 
     def ledger(self, group: str) -> SqliteLedger:
         return SqliteLedger(self.group_file(group))

@@ -100,6 +100,10 @@ class Rig(ABC):
         """The group's dead letters of `topic`, as they were kept, with 0 as the records' timestamps."""
 
     @abstractmethod
+    async def read_all(self, shard: Shard) -> Sequence[Record]:
+        """Everything that the shard holds now."""
+
+    @abstractmethod
     def ledger(self, group: str) -> DeliveryLedger: ...
 
     @abstractmethod

@@ -18,7 +18,7 @@ from adapters.message_json import request_id_of
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
-from domain.log import Assigned, Fetched, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
+from domain.log import Assigned, Fetched, Lost, Position, Receipt, Record, Revoking, Shard, Unconfirmed
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract, letter
 from tests.contracts.lags import GroupLagsContract
@@ -66,6 +66,9 @@ class MemoryRig(Rig):
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         mine = [one for one in self.broker.letters if one.group == group]
         return [replace(one, record=replace(one.record, timestamp=0.0)) for one in mine]
+
+    async def read_all(self, shard: Shard) -> Sequence[Record]:
+        return self.broker.read(shard, 0, 1_000_000)
 
     def ledger(self, group: str) -> MemoryLedger:
         return MemoryLedger(self.broker, group)
