@@ -12,6 +12,7 @@ LIBRARIES = {
     "http_sms": {"httpx"},
     "jinja_templates": {"jinja2"},
     "kafka": {"aiokafka"},
+    "letter_index": set(),
     "memory": set(),
     "message_json": {"msgspec"},
     "message_sighting": set(),
@@ -21,8 +22,9 @@ LIBRARIES = {
     "sqlite": set(),
     "system_clock": set(),
 }
-# How a record is written, and what a provider's answer counts as: the same for every technology.
-SHARED = ("message_json", "message_sighting", "outcome_table")
+# How a record is written, what a provider's answer counts as, and how letters that can only be read are
+# found: the same for every technology.
+SHARED = ("letter_index", "message_json", "message_sighting", "outcome_table")
 
 
 def technology(module: str) -> str:
