@@ -6,6 +6,7 @@ Library: aiokafka 0.14. What it does and does not do is told beside the code tha
 import asyncio
 import logging
 import ssl
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,7 @@ MEANINGS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         "too few replicas of the partition are in sync",
     ),
     (
-        (errors.UnknownTopicOrPartitionError, AssertionError),
+        (errors.UnknownTopicOrPartitionError, AssertionError, KeyError),
         "Kafka does not have the topic or the partition",
     ),
     (
@@ -178,7 +179,12 @@ async def stop_in_time(client: Any, seconds: float) -> bool:
 
     A client that does not stop is left: its tasks end with the loop.
     """
-    stopping = asyncio.ensure_future(client.stop() if hasattr(client, "stop") else client.close())
+    return await ends_in_time(client.stop() if hasattr(client, "stop") else client.close(), seconds)
+
+
+async def ends_in_time(stop: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether it ended. It is not waited for longer, for it may swallow that it is cancelled."""
+    stopping = asyncio.ensure_future(stop)
     done, _ = await asyncio.wait([stopping], timeout=seconds)
     if not done:
         stopping.cancel()

@@ -4,7 +4,6 @@ The few looks at private attributes stand here alone; the library's version is p
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from adapters.kafka_connection import explain, stop_in_time
+from adapters.kafka_connection import ends_in_time, explain, stop_in_time
 from adapters.kafka_times import GroupTimes
 from domain.errors import LogUnavailable
 from domain.log import Bounds, Shard
@@ -134,7 +133,5 @@ async def stop_consumer(consumer: Any, seconds: float) -> None:
     if await stop_in_time(consumer, seconds):
         return
     # It waits for a broker that does not answer; at least let go of what this process holds.
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(seconds):
-            await consumer._fetcher.close()  # noqa: SLF001 - `stop` did not get that far
-            await consumer._client.close()  # noqa: SLF001
+    for part in (consumer._fetcher, consumer._client):  # noqa: SLF001 - `stop` did not get that far
+        await ends_in_time(part.close(), seconds / 2)

@@ -6,14 +6,13 @@ again). Then every send fails. So somebody has to watch and to build another one
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from aiokafka import errors
 
-from adapters.kafka_connection import explain, stop_in_time
+from adapters.kafka_connection import ends_in_time, explain, stop_in_time
 
 log = logging.getLogger("herald.kafka")
 
@@ -128,6 +127,8 @@ class LiveProducer:
             self._there.set()
             log.info("Connected to Kafka for writing", extra={"action": "kafka_producer_connected"})
             await self._broken.wait()
+            # What the old one still has on its way must not come after what the next one writes.
+            await asyncio.gather(*self._leavers)
 
     async def _started(self) -> Any:
         pause = self._first_pause
@@ -176,5 +177,4 @@ class LiveProducer:
         sender = producer._sender.sender_task  # noqa: SLF001
         if sender is not None:
             sender.cancel()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(producer.client.close(), self._stop_seconds)
+        await ends_in_time(producer.client.close(), self._stop_seconds)

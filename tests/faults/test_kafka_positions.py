@@ -105,6 +105,20 @@ async def test_a_topic_made_anew_stops_the_shard_that_it_does_not_fit(group: Gro
     assert group.received() == [*ids("old", *range(10)), *ids("other", 1)]
 
 
+async def test_a_topic_made_anew_under_a_running_group_delivers_nothing_of_it(group: Group) -> None:
+    await group.post(ids("old", *range(10)), 0)
+    async with group.member() as member:
+        assert await group.has_received(ids("old", *range(10)))
+        await group.make_topic_anew()
+        await group.post(ids("new", *range(3)), 0)
+        unready = await member.comes_to(503)
+        _, reason = await member.ready()
+
+    assert unready
+    assert "made anew" in reason
+    assert group.received() == ids("old", *range(10))
+
+
 async def test_a_group_that_retention_overtook_goes_on_at_the_beginning_and_says_how_many_were_lost(
     group: Group, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections import defaultdict
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -10,10 +12,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 
+from adapters.kafka_ledger import KafkaLedger
 from adapters.kafka_log import KafkaLog
 from adapters.kafka_publisher import KafkaPublisher
+from domain.errors import LogUnavailable
+from domain.ledger import LedgerRecord, Written, ledger_topic
 from domain.log import Assigned, Lost, Position, Receipt, Revoking, Shard, Unconfirmed
-from tests.contracts.rig import Reader, both_until, eventually_ready, record
+from tests.contracts.ledger import entry, recalled
+from tests.contracts.rig import Reader, both_until, eventually_ready, record, until
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.rig import KafkaRig
 
@@ -104,6 +110,56 @@ async def test_a_leader_killed_under_load_loses_no_receipt(three_brokers: KafkaC
     read = {one.offset: (one.value or b"").decode() for one in reader.records if one.shard == rig.shard()}
     assert {value: read.get(offset) for value, offset in receipts.items()} == {v: v for v in receipts}
     assert list(receipts.values()) == sorted(receipts.values())
+
+
+async def test_notes_written_while_their_leader_dies_are_all_there_and_copies_say_the_same(
+    three_brokers: KafkaCluster,
+) -> None:
+    rig = KafkaRig(three_brokers.bootstrap_servers)
+    rig.replication_factor = 3
+    await rig.make_topics()
+    shard = rig.shard()
+    confirmed: list[Written] = []
+    stop = asyncio.Event()
+    async with rig.ledger("email") as ledger:
+        recording = asyncio.create_task(record_until(ledger, shard, confirmed, stop))
+        await grows(confirmed)
+        leader = await rig.leader(Shard(ledger_topic(shard.topic, "email"), shard.partition))
+        await asyncio.to_thread(three_brokers.kill, leader)
+        await grows(confirmed)
+        await asyncio.to_thread(three_brokers.restart, leader)
+        await grows(confirmed)
+        stop.set()
+        await recording
+        found = await recalled(ledger, shard)
+
+    notes = [written.note for written in found]
+    turns = [note.offset // 2 for note in notes if isinstance(note, LedgerRecord)]
+    assert set(confirmed) <= set(found)
+    # A copy stands beside its twin: nothing comes late, when what followed from it is written already.
+    assert turns == sorted(turns)
+    assert list(dict.fromkeys(notes)) == [entry(number) for number in range(2 * max(turns) + 2)]
+
+
+async def grows(confirmed: Sequence[Written]) -> None:
+    wanted = len(confirmed) + 40
+    await until(lambda: len(confirmed) >= wanted, PATIENCE)
+
+
+async def record_until(
+    ledger: KafkaLedger, shard: Shard, confirmed: list[Written], stop: asyncio.Event
+) -> None:
+    """As the engine's recorder: what is not confirmed is written again, and nothing after it before."""
+    for number in itertools.count():
+        if stop.is_set():
+            return
+        notes = [entry(2 * number), entry(2 * number + 1)]
+        positions: Sequence[int] = ()
+        while not positions:
+            await asyncio.sleep(0.005)
+            with contextlib.suppress(LogUnavailable):
+                positions = await ledger.write(shard, notes)
+        confirmed += [Written(at, note) for at, note in zip(positions, notes, strict=True)]
 
 
 async def test_shards_that_move_under_load_lose_nothing(kafka_address: str) -> None:

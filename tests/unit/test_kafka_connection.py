@@ -1,6 +1,7 @@
 """How Kafka is reached, and what its errors are told as."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Iterator
@@ -156,6 +157,18 @@ async def test_a_client_that_does_not_stop_is_left_in_time() -> None:
     hung = await stop_in_time(client, 0.01)
 
     assert (stopped, hung) == (True, False)
+
+
+async def test_a_client_that_swallows_being_cancelled_is_left_too() -> None:
+    # aiokafka's does so while it ends its task for metadata.
+    class Deaf(FakeClient):
+        async def stop(self) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        assert not await stop_in_time(Deaf(FakeBroker(), {}), 0.01)
 
 
 async def test_a_client_that_fails_to_stop_counts_as_stopped() -> None:

@@ -143,3 +143,21 @@ async def test_closing_without_a_question_is_harmless(desk: Desk) -> None:
     await desk.poller.close()
 
     assert desk.consumer.asked == []
+
+
+async def test_a_position_beyond_the_records_is_reached(desk: Desk) -> None:
+    # Such as the marker of a transaction, which is an offset without a record.
+    desk.consumer.polls.append({P1: [kafka_record(5)]})
+    desk.consumer.positions[P1] = 7
+    await desk.poll(ONE)
+    desk.readings.next_event({ONE}, 10)
+
+    assert desk.readings.reached(ONE) == 7
+
+
+async def test_after_an_error_a_position_is_not_believed(desk: Desk) -> None:
+    desk.consumer.polls.append(errors.CorruptRecordException("CRC"))
+    desk.consumer.positions[P1] = 7
+    await desk.poll(ONE)
+
+    assert desk.readings.reached(ONE) == 5

@@ -304,6 +304,25 @@ async def test_a_late_failure_of_a_replaced_producer_does_not_hit_the_new_one() 
     assert still is new
 
 
+async def test_the_next_producer_writes_only_when_the_last_one_is_gone() -> None:
+    # Or a batch that the old one still had on its way came after what was written since.
+    broker = FakeBroker()
+    live = LiveProducer(lambda: broker.client(FakeProducer)(max_batch_size=1), stop_seconds=30.0)
+    live.open()
+    old = await live.get()
+    leaving = asyncio.Event()
+    old.stop = leaving.wait
+    live.failed(old, errors.ProducerClosed())
+    await settle()
+    meanwhile = len(broker.clients)
+    leaving.set()
+    new = await live.get()
+    await live.close()
+
+    assert meanwhile == 1
+    assert new is not old
+
+
 async def test_closing_while_brokers_are_away_ends_the_trying() -> None:
     broker = FakeBroker()
 

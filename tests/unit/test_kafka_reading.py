@@ -102,3 +102,36 @@ def test_a_shard_that_retention_overtook_is_told() -> None:
     reading.first = 40
 
     assert readings.next_event({TWO}, 10) == Overtaken(ONE, 40)
+
+
+def test_what_is_reached_is_what_is_handed_out_next() -> None:
+    readings = begun(ONE)
+    before = readings.reached(ONE)
+    readings.accept(readings.to_poll({ONE}), {P1: [kafka_record(n) for n in (6, 7)]})
+    waiting = readings.reached(ONE)
+    readings.next_event({ONE}, 10)
+
+    assert (before, waiting, readings.reached(ONE)) == (5, 6, 8)
+    assert readings.reached(TWO) is None
+
+
+def test_offsets_without_records_are_passed_over_but_not_what_waits() -> None:
+    readings = begun(ONE)
+    polled = readings.to_poll({ONE})
+    readings.accept(polled, {P1: [kafka_record(5)]})
+    readings.pass_over(polled, {P1: 9})
+    waiting = readings.reached(ONE)
+    readings.next_event({ONE}, 10)
+
+    assert waiting == 5
+    assert readings.reached(ONE) == 9
+    assert readings.offsets() == {ONE: 9}
+
+
+def test_a_position_from_before_a_new_begin_passes_over_nothing() -> None:
+    readings = begun(ONE)
+    polled = readings.to_poll({ONE})
+    readings.begin(ONE, 3)
+    readings.pass_over(polled, {P1: 9})
+
+    assert readings.reached(ONE) == 3
