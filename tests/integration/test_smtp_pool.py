@@ -14,6 +14,7 @@ from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say, say
 
 MAILS = 60
 SEEDS = range(16)
+CANCELLED = 0.1  # of the steps of a mail
 OK = {"DATA": "354", "connect": "220"}
 # Half of all answers are as they should be, so that connections come back to the pool.
 TROUBLE = (
@@ -36,9 +37,12 @@ class Trouble:
 
     draw: random.Random
     promised: dict[str, set[str]] = field(default_factory=dict)  # the kinds of answers about a mail
+    tasks: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
 
     def __call__(self, phase: str, recipient: str, usual: Answer) -> Answer:
         tag = recipient.partition("@")[0] or phase
+        if tag in self.tasks and self.draw.random() < CANCELLED:  # while its answer is on its way
+            asyncio.get_running_loop().call_later(self.draw.random() / 100, self.tasks[tag].cancel)
         kind = self.draw.choice(TROUBLE)
         if phase == "QUIT" or (phase in NAMELESS and kind in OF_A_MAIL):
             return usual
@@ -65,27 +69,24 @@ class Trouble:
         return answers[kind]
 
 
-async def send_all(sender: SmtpEmailSender, draw: random.Random) -> dict[str, Outcome | None]:
+async def send_all(sender: SmtpEmailSender, trouble: Trouble) -> dict[str, Outcome | None]:
     """Each mail's outcome, and None for what was cancelled."""
 
     async def one(name: str) -> Outcome:
-        mail = Mail(
-            to=f"{name}@x.test", subject=name, text="t\n", html="<p>", message_id=f"<{name}@x>", date=0.0
-        )
-        return await sender.send(mail, fresh=draw.random() < 0.03)
+        to = f"{name}@x.test"
+        mail = Mail(to=to, subject=name, text="t\n", html="<p>", message_id=f"<{name}@x>", date=0.0)
+        return await sender.send(mail, fresh=trouble.draw.random() < 0.03)
 
-    tasks = {name: asyncio.ensure_future(one(name)) for name in (f"m{number}n" for number in range(MAILS))}
-    for name in draw.sample(sorted(tasks), MAILS // 4):
-        await asyncio.sleep(draw.random() / 200)
-        tasks[name].cancel()
-    await asyncio.wait(tasks.values())
-    return {name: None if task.cancelled() else task.result() for name, task in tasks.items()}
+    trouble.tasks.update(
+        {name: asyncio.ensure_future(one(name)) for name in map("m{}n".format, range(MAILS))}
+    )
+    await asyncio.wait(trouble.tasks.values())
+    return {name: None if task.cancelled() else task.result() for name, task in trouble.tasks.items()}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_mail_ever_gets_anothers_answer(seed: int) -> None:
-    draw = random.Random(seed)
-    trouble = Trouble(draw)
+    trouble = Trouble(random.Random(seed))
     async with SmtpTestServer(script=trouble) as server:
         settings = SmtpServer(
             host="127.0.0.1",
@@ -96,7 +97,7 @@ async def test_no_mail_ever_gets_anothers_answer(seed: int) -> None:
             data_timeout_seconds=0.3,
         )
         async with SmtpEmailSender(settings, ascii_domain) as sender:
-            outcomes = await send_all(sender, draw)
+            outcomes = await send_all(sender, trouble)
 
     taken = [str(one.message["Subject"]) for one in server.mails]
     delivered = {name: one.provider_id for name, one in outcomes.items() if isinstance(one, Delivered)}

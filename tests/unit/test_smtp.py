@@ -370,9 +370,11 @@ async def test_a_cancel_that_comes_together_with_a_reply_is_obeyed(
     assert cancelled.cancelled()
 
 
-@pytest.mark.parametrize("phase", ["connect", "EHLO", "MAIL", "RCPT", "DATA", "content"])
+@pytest.mark.parametrize(
+    ("phase", "begun"), [("connect", 1), ("EHLO", 1), ("MAIL", 2), ("RCPT", 2), ("DATA", 2), ("content", 2)]
+)
 async def test_a_cancelled_mails_answer_never_reaches_the_next_mail(
-    server: SmtpTestServer, phase: str
+    server: SmtpTestServer, phase: str, begun: int
 ) -> None:
     # A connection put back after a cancel would hand this late refusal to the mail that follows.
     server.next(phase, say("550 5.1.1 late", seconds=0.05))
@@ -387,6 +389,7 @@ async def test_a_cancelled_mails_answer_never_reaches_the_next_mail(
 
     assert cancelled.cancelled()
     assert isinstance(outcome, Delivered)
+    assert server.count("MAIL") == begun, "the cancelled mail's connection was asked again"
     assert [one.message["Subject"] for one in server.mails][-1] == "two"
 
 
