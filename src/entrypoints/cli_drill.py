@@ -31,7 +31,7 @@ _SEEDS = 1_000_000
 @click.option(
     "--outage-seconds",
     type=click.FloatRange(0.5),
-    default=5.0,
+    default=4.0,
     show_default=True,
     help="How long each is down.",
 )

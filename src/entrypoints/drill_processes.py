@@ -14,8 +14,11 @@ _LAST_LINES = 20
 class DrillProcess:
     """One of Herald's processes. One that ends by itself is started again, and `note` is told."""
 
-    def __init__(self, spec: ChildSpec, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, spec: ChildSpec, note: Callable[[str], None], *, pause_seconds: float = _PAUSE_SECONDS
+    ) -> None:
         self.spec = spec
+        self._pause_seconds = pause_seconds
         self._note = note
         self._said: deque[str] = deque(maxlen=_LAST_LINES)
         self._running: RunningChild | None = None
@@ -32,14 +35,14 @@ class DrillProcess:
 
     async def facts(self, seconds: float) -> dict[str, str]:
         """What it tells of itself once it is ready. Raises `HeraldError` when it does not get there."""
-        waits = [asyncio.create_task(event.wait()) for event in (self._ready, self._ended)]
+        ready, ended = (asyncio.create_task(event.wait()) for event in (self._ready, self._ended))
         try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ready, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise HeraldError(self._why_not(seconds, has_ended=ended.done()))
         finally:
-            for wait in waits:
-                wait.cancel()
-        if not self._ready.is_set():
-            raise HeraldError(self._why_not(seconds))
+            ready.cancel()
+            ended.cancel()
         return dict(self._running.facts) if self._running else {}
 
     async def kill(self) -> None:
@@ -81,20 +84,24 @@ class DrillProcess:
             if self._taken_down:
                 return
             self._note(f"{self.spec.name} ended by itself ({code}){self._last_words()}; started again")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
             if self._taken_down:
                 return
             await self._run()
+            if self._taken_down:
+                self._running.kill()  # the order to end came before there was a process
 
     async def _gone(self) -> None:
         if self._keeping is not None:
             await asyncio.wait({self._keeping})
 
     def _last_words(self) -> str:
-        return f": {self._said[-1].removeprefix(f'{self.spec.name}: ')}" if self._said else ""
+        if not self._said:
+            return ""
+        return ": " + self._said[-1].removeprefix(f"{self.spec.name}: ").removeprefix("Error: ")
 
-    def _why_not(self, seconds: float) -> str:
-        if self._ended.is_set():
+    def _why_not(self, seconds: float, *, has_ended: bool) -> str:
+        if has_ended:
             return f"{self.spec.name} ended before it was ready{self._last_words()}"
         waits = self._running.waiting_for if self._running else ""
         return f"{self.spec.name} is not ready after {seconds:g} s{waits and ': ' + waits}"

@@ -73,7 +73,12 @@ def _page(result: Result) -> RenderableType:
 
 
 def _source(result: Result) -> str:
-    again = f" {result.refused} requests had no 202 and were sent again." if result.refused else ""
+    requests = "request" if result.refused == 1 else "requests"
+    again = (
+        f" {result.refused:,} {requests} got no 202, sent again until there was one."
+        if result.refused
+        else ""
+    )
     return (
         f"{result.seconds:.0f} s on {result.log}; seed {result.seed}. Counted from the API's 202s and from "
         f"what the drill's own mail server and SMS provider received.{again}"

@@ -33,8 +33,7 @@ class _Picture:
     outages: list[Done] = field(default_factory=list)
 
     def __rich__(self) -> RenderableType:
-        head = Text.assemble((f"{self.now():4.0f} s  ", "bold"), self.title)
-        head.truncate(79, overflow="ellipsis")
+        head = Text.assemble((self.title, "bold"), f"  {self.now():.0f} s")
         now = Spinner("line", Text(f" {self.phase}"), style="cyan")
         return Group(head, self._bars(), self._rows(), now)
 
@@ -42,7 +41,14 @@ class _Picture:
         table = Table.grid(padding=(0, 2))
         for channel in self.channels:
             promised, waiting = self.board.promised, self.board.waiting(channel)
-            bar = ProgressBar(total=max(1, promised), completed=promised - waiting, width=_BAR)
+            style = "yellow" if waiting else "green"
+            bar = ProgressBar(
+                total=max(1, promised),
+                completed=promised - waiting,
+                width=_BAR,
+                complete_style=style,
+                finished_style=style,
+            )
             count = f"{promised - waiting:,} of {promised:,}"
             table.add_row(
                 channel, bar, Text(count, justify="right"), f"{waiting:,} waiting" if waiting else ""
@@ -52,10 +58,13 @@ class _Picture:
     def _rows(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for done in self.outages[-_SHOWN_OUTAGES:]:
-            mark = Text("ok", "green") if done.back_in is not None else Text("..", "yellow")
+            is_back = done.back_in is not None
+            mark = Text("ok", "green") if is_back else Text("..", "yellow")
             at, lasted, waiting, back = outage_cells(done)
-            end = f"for {lasted}, {waiting} waited, back in {back}" if lasted else ""
-            table.add_row(mark, at, done.outage.title, end)
+            end = f"back in {back}" if is_back else "catching up"
+            table.add_row(
+                mark, at, done.outage.title, f"for {lasted}, {waiting} waited, {end}" if lasted else ""
+            )
         return table
 
 

@@ -24,10 +24,11 @@ class DrillSite:
     """Whose processes run where.
 
     `name`: of the topic, and before each group's name on Kafka. `program` starts Herald; `consumer` starts
-    a consumer: the same, unless a test has a broken one.
+    a consumer: the same, unless a test has a broken one. `is_kept`: the folder stays.
     """
 
     folder: Path
+    is_kept: bool
     name: str
     settings: Settings
     program: Sequence[str]
@@ -41,7 +42,7 @@ class DrillSite:
     def log(self) -> str:
         """Where the messages are kept, as a person says it."""
         if not self.on_kafka:
-            return "SQLite in a temporary folder"
+            return f"SQLite in {self.folder if self.is_kept else 'a temporary folder'}"
         return f"Kafka at {self.settings.kafka.bootstrap_servers}, topic and groups {self.name}"
 
     def processes(self, environ: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, ChildSpec]:

@@ -41,7 +41,7 @@ class DrillOptions:
     """
 
     rate: float = 40.0
-    outage_seconds: float = 5.0
+    outage_seconds: float = 4.0
     minutes: float | None = None
     seed: int = 0
     patience: float = 75.0
@@ -57,6 +57,7 @@ def run_drill(settings: Settings, options: DrillOptions) -> int:
         with _folder(options.keep) as folder:
             site = DrillSite(
                 folder=folder,
+                is_kept=options.keep is not None,
                 name=topic_name(settings),
                 settings=settings,
                 program=HERALD,
@@ -165,16 +166,17 @@ class Drill:
         await asyncio.gather(*(process.stop(seconds) for process in processes))
 
     def _result(self, conductor: Conductor, load: Load) -> Result:
+        outages = sorted(conductor.done, key=lambda done: done.began)
         return Result(
             log=self._site.log,
             seed=self._options.seed,
             seconds=self.now(),
             refused=load.refused,
             tallies={group: self._board.tally(group) for group in GROUPS},
-            outages=conductor.done,
+            outages=outages,
             repeats=[
                 self._board.repeats_of(done.outage.group, done.excuse) if done.excuse else None
-                for done in conductor.done
+                for done in outages
             ],
             notes=self._notes,
         )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,15 @@ def files_in(folder: Path) -> list[str]:
     return [one.name for one in folder.iterdir()]
 
 
-async def drill(folder: Path, *arguments: str) -> Ended:
+def endings(logs: Path) -> set[str]:
+    """The last word of each of Herald's processes that says it has stopped."""
+    lines = [json.loads(line) for log in logs.iterdir() for line in log.read_text().splitlines()]
+    return {line["message"] for line in lines if line["message"].endswith(" stopped")}
+
+
+async def started(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HERALD_")}
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *(*HERALD, "drill", *arguments),
         cwd=folder,
         env={**environ, "PYTHONPATH": str(ROOT)},
@@ -52,6 +59,10 @@ async def drill(folder: Path, *arguments: str) -> Ended:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def drill(folder: Path, *arguments: str) -> Ended:
+    process = await started(folder, *arguments)
     try:
         out, err = await process.communicate()
     finally:
@@ -140,3 +151,16 @@ async def test_a_folder_that_holds_something_is_not_run_in(tmp_path: Path) -> No
 
     assert (ended.code, files_in(tmp_path)) == (1, ["mine"])
     assert "is not empty" in ended.err
+
+
+async def test_a_drill_that_is_stopped_ends_what_it_started_and_says_so(tmp_path: Path) -> None:
+    process = await started(tmp_path, "--keep", "kept")
+    assert process.stderr is not None
+    while b"mail server down" not in await process.stderr.readline():
+        assert not process.stderr.at_eof()
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().splitlines()[-1] == "Error: the drill was stopped before its end"
+    assert endings(tmp_path / "kept" / "logs") == {"API stopped", "Consumer stopped"}
