@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from entrypoints.openapi_schemas import ref, schemas
+from entrypoints.openapi_schemas import ref, request_id, schemas
 from entrypoints.problems import ProblemKind
 
 Json = dict[str, Any]
@@ -100,7 +100,7 @@ def _message(topics: Sequence[str], *, keyed: bool) -> Json:
         "summary": "What became of a message",
         "description": "Without topic_name it is the newest message of this id. A status is 2 s old at most.",
         "parameters": [
-            {"name": "request_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "request_id", "in": "path", "required": True, "schema": request_id()},
             {"name": "topic_name", "in": "query", "required": False, "schema": topic},
         ],
         "responses": {"200": _answer("What became of it", ref("MessageStatus")), **problems},

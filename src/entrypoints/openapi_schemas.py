@@ -27,6 +27,11 @@ def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def request_id() -> Json:
+    """As it stands in a path."""
+    return {"type": "string", "pattern": _ecma(REQUEST_ID)}
+
+
 def schemas(topics: Sequence[str]) -> Json:
     """Every schema that `ref` names."""
     return {

@@ -30,7 +30,6 @@ def run_status(orders: StatusOrders, parent_fd: int) -> int:
         with contextlib.closing(configure_logging(settings.logging, "api-status", orders.loaded.secrets())):
             end_with_parent(orders.supervisor_fd)
             link = end_with_parent(parent_fd)
-            os.nice(_NICENESS)
             asyncio.run(_serve(Container(settings=settings, status_file=str(orders.file)), link))
     except HeraldError as error:
         say(str(error))
@@ -61,6 +60,7 @@ def main(arguments: list[str]) -> int:
     """`arguments` end with `--supervised-by FD`; the orders come on stdin."""
     # Our own parent wrote it, into a pipe that nobody else has.
     orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - see above
+    os.nice(_NICENESS)
     return run_status(orders, int(arguments[-1]))
 
 

@@ -1,19 +1,23 @@
 """The log's ports over real Kafka keep what the ports promise."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_status_feed import KafkaStatusFeed
 from adapters.system_clock import SystemClock
+from domain.errors import LogUnavailable, StorageBroken
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
 from tests.contracts.publisher import PublisherContract
-from tests.contracts.status import StatusViewContract
+from tests.contracts.status import StatusViewContract, Story
 from tests.contracts.topic_catalog import TopicCatalogContract
 from tests.kafka.rig import NOBODY_LISTENS, KafkaRig
 from tests.status_parts import BuiltView
@@ -76,3 +80,36 @@ class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
 
 
 class TestKafkaLedger(OnKafka, LedgerContract): ...
+
+
+async def test_a_view_of_a_topic_that_was_made_anew_must_begin_anew(kafka_address: str) -> None:
+    rig = await KafkaRig(kafka_address).make_topics()
+    await Story(rig).publish("r-1", rig.shard(0))
+    feed = KafkaStatusFeed(rig.connection, rig.configured(), SystemClock(), 24.0, 1000, timeout_seconds=2.0)
+    async with feed:
+        given = [event async for some in feed.rest() for event in some]
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_address)
+        await admin.start()
+        await admin.delete_topics([rig.topic])
+        await admin.close()
+        await until_made(rig)
+
+        with pytest.raises(StorageBroken, match="made anew"):
+            await rest_once_it_answers(feed)
+
+    assert len(given) == 1
+
+
+async def until_made(rig: KafkaRig) -> None:
+    async with asyncio.timeout(rig.patience), rig.catalog() as catalog:
+        while rig.topic in await catalog.find({rig.topic}):  # noqa: ASYNC110 - Kafka has no event for it
+            await asyncio.sleep(0.1)
+    await rig.make_topics()
+
+
+async def rest_once_it_answers(feed: KafkaStatusFeed) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(LogUnavailable):
+                assert [events async for events in feed.rest()] == []
+            await asyncio.sleep(0.1)

@@ -20,6 +20,8 @@ from entrypoints.listening import listen_on, port_of
 from entrypoints.run_api import run_api
 from entrypoints.settings import Loaded
 from entrypoints.settings_model import Settings
+from entrypoints.status_child import StatusOrders, keeps_status, status_child
+from entrypoints.status_process import run_status
 
 READY_WORKER = """
 import os, sys
@@ -101,6 +103,22 @@ def test_a_worker_serves_the_socket_it_was_given_and_ends_well_on_sigterm(
     assert log_lines(tmp_path / "api-worker-1.log")[-1]["action"] == "api_stopped"
 
 
+def test_the_process_that_keeps_statuses_is_ready_at_once_and_leaves_nothing_behind(
+    supervising: Supervising, tmp_path: Path
+) -> None:
+    settings = {"broker": {"backend": "kafka"}, "kafka": {"bootstrap_servers": "127.0.0.1:1"}}
+    logging = {"file": str(tmp_path / "{process}.log")}
+    loaded = Loaded(Settings.model_validate({**settings, "logging": logging}), {})
+    file = tmp_path / "view" / "status.db"
+
+    code = run_status(StatusOrders(loaded=loaded, file=file, supervisor_fd=None), supervising.fd)
+    supervising.join()
+
+    assert code == 0
+    assert list(file.parent.iterdir()) == []
+    assert log_lines(tmp_path / "api-status.log")[0]["action"] == "status_view_started"
+
+
 def test_a_worker_that_cannot_work_is_one_line_and_1(
     supervising: Supervising, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,3 +175,26 @@ def orders(loaded: Loaded, directory: Path) -> WorkerOrders:
 
 def log_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("backend", "hours", "keeps"), [("kafka", 24, True), ("kafka", 0, False), ("sqlite", 24, False)]
+)
+def test_only_kafka_needs_a_process_for_statuses_unless_they_are_off(
+    backend: str, hours: int, *, keeps: bool
+) -> None:
+    settings = Settings.model_validate({"broker": {"backend": backend}, "status": {"hours": hours}})
+
+    assert keeps_status(settings) is keeps
+
+
+@pytest.mark.parametrize(("fd", "passed"), [(None, ()), (7, (7,))])
+def test_the_process_for_statuses_gets_its_parent_s_link(
+    tmp_path: Path, fd: int | None, passed: tuple[int, ...]
+) -> None:
+    orders = StatusOrders(loaded=loaded_with(tmp_path), file=tmp_path / "status.db", supervisor_fd=fd)
+
+    child = status_child(orders)
+
+    assert child.pass_fds == passed
+    assert pickle.loads(child.stdin) == orders  # noqa: S301 - made above
