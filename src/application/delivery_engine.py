@@ -6,7 +6,6 @@ One message, in order: `_fetch` → `_take_in` → `Intake.take` → `Dispatcher
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -26,7 +25,7 @@ from application.intake import Intake, Taken, Unsendable
 from application.lanes import Lanes
 from application.monitor import Monitor
 from application.pace import Pace
-from application.positions import Positions
+from application.positions import Positions, note_rebalance
 from application.settlement import Settlement
 from application.shard_loader import ShardLoader
 from application.shards import Shards, ShardState
@@ -37,8 +36,6 @@ from domain.log import Assigned, Fetched, LogEvent, Lost, Overtaken, Record, Rev
 from domain.ports import Clock, DeadLetters, DeliveryLedger, MessageLog, RecordDecoder
 from domain.retry import Jitter, RetryPolicy
 from domain.topic import Topic
-
-logger = logging.getLogger("herald.engine")
 
 
 class DeliveryEngine:
@@ -178,14 +175,21 @@ class DeliveryEngine:
     def _take_in(self, records: Sequence[Record]) -> None:
         self._dispatcher.probe_wanted = False
         taking: set[ShardState] = set()
+        left: set[ShardState] = set()
         for record in records:
             state = self.shards.get(record.shard)
-            if state is not None and not state.yielding:
+            if state is None or state.yielding:
+                continue
+            if state.is_held_back:
+                left.add(state)
+            else:
                 self._release(state, record.offset)
                 self._accept(self._intake.take(record, state), state, record.offset)
                 taking.add(state)
         for state in taking:
             self.shards.fill(state)
+        for state in left:
+            self._log.begin(state.shard, state.offsets.next)
         self._taken += 1
         self._wake()
 
@@ -215,7 +219,7 @@ class DeliveryEngine:
     # Shards coming and going ------------------------------------------------------------------
 
     def _adopt(self, shards: AbstractSet[Shard]) -> None:
-        _note_rebalance("shards_assigned", shards)
+        note_rebalance("shards_assigned", shards)
         for shard in shards:
             self._loading[shard] = self._crew.hire(self._load(self.shards.add(shard)))
 
@@ -241,7 +245,7 @@ class DeliveryEngine:
         await self._positions.commit()
         recorder.cut_off(shards)
         self.shards.remove(shards)
-        _note_rebalance("shards_released", shards)
+        note_rebalance("shards_released", shards)
 
     async def _lose(self, shards: AbstractSet[Shard]) -> None:
         """They may be another's already: nothing more of them is sent, noted or committed."""
@@ -249,7 +253,7 @@ class DeliveryEngine:
         self.shards.lose(shards)
         self._books.recorder.cut_off(shards)
         await self._cut_off(shards)
-        _note_rebalance("shards_lost", shards)
+        note_rebalance("shards_lost", shards)
 
     async def _quiet(self, shards: AbstractSet[Shard]) -> None:
         await self._dispatcher.quiet(shards)
@@ -290,8 +294,3 @@ class DeliveryEngine:
             moved = self._taken + self._dispatcher.settled + self._books.written
             await self._monitor.look(moved, may_read=not self.breaker.is_open)
             await self._clock.sleep(self._options.measure_seconds)
-
-
-def _note_rebalance(action: str, shards: AbstractSet[Shard]) -> None:
-    names = sorted(f"{shard.topic}-{shard.partition}" for shard in shards)
-    logger.info("rebalance: %s", action, extra={"action": action, "shards": names})

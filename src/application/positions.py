@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Set as AbstractSet
 
 from application.counts import DeliveryCounts
 from application.shards import Shards, ShardState
 from application.tick import Tick
 from domain.errors import LogUnavailable
+from domain.log import Shard
 from domain.ports import Clock, MessageLog
 
 logger = logging.getLogger("herald.positions")
@@ -75,6 +77,11 @@ class Positions:
         elif error is None and self._unconfirmed:
             logger.info("commits are confirmed again", extra={"action": "commit_confirmed"})
         self._unconfirmed = error is not None
+
+
+def note_rebalance(action: str, shards: AbstractSet[Shard]) -> None:
+    names = sorted(f"{shard.topic}-{shard.partition}" for shard in shards)
+    logger.info("rebalance: %s", action, extra={"action": action, "shards": names})
 
 
 def _where(state: ShardState, action: str) -> dict[str, object]:

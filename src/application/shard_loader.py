@@ -71,6 +71,7 @@ class ShardLoader:
         if position is None:
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
             await self._log.commit({state.shard: position})
+        state.ledger.forget_below(position.offset)
         return Begin(begin.offset, position)
 
     async def _recall(self, state: ShardState, extent: Extent, position: Position | None) -> None:

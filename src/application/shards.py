@@ -132,10 +132,13 @@ class ShardState:
         return Position(offset, write_metadata(self.ledger.needed_from(offset)))
 
     @property
-    def wants_records(self) -> bool:
+    def is_held_back(self) -> bool:
         """A shard with too much put off reads no further than it had once come: up to there it must."""
-        passed = self.offsets.next > self.ledger.highest_deferred
-        return self.begun and not self.full and not self.yielding and not (self.deferrals_full and passed)
+        return self.deferrals_full and self.offsets.next > self.ledger.highest_deferred
+
+    @property
+    def wants_records(self) -> bool:
+        return self.begun and not self.full and not self.yielding and not self.is_held_back
 
 
 class Shards:

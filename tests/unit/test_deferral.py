@@ -266,7 +266,7 @@ async def test_the_bound_counts_bytes_too() -> None:
 
 async def test_a_process_that_finds_the_bound_reached_reads_up_to_what_was_put_off_and_no_further() -> None:
     limits = HoldingLimits(deferred=5)
-    world = World(options=EngineOptions(concurrency=8, fetch_limit=1, limits=limits))
+    world = World(options=EngineOptions(concurrency=8, limits=limits))
     world.channel.answer = failing(*ids("m", 5))
     await world.post(*ids("m", 5), *ids("later", 5))
     records = world.broker.read(SHARD, 0, 5)
