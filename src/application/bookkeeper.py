@@ -44,13 +44,16 @@ class Bookkeeper:
         self.written = 0
 
     def end(self, delivery: Delivery, state: State, reason: str = "", provider_id: str = "") -> None:
-        """The message is finished."""
+        """The message is finished. Unless it was sent, its id is free at once: its letter may be put back."""
         delivery.is_ended = True
+        if state is not State.SENT:
+            delivery.shard.close_id(delivery.message.request_id, delivery.offset)
         self.recorder.put(delivery.shard, self._record(delivery, state, reason, provider_id))
 
     def end_unsendable(self, unsendable: Unsendable) -> None:
         """Its dead letter is kept."""
         state = unsendable.shard
+        state.close_id(unsendable.request_id, unsendable.offset)
         self.recorder.put(
             state,
             LedgerRecord(

@@ -11,22 +11,29 @@ class Crew:
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in order: a set's would differ from run to run
         self._is_leaving = False
 
     def hire(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._is_leaving:
             work.close()
             raise asyncio.CancelledError  # whoever hires is about to end too
-        task = self._group.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        try:
+            task = self._group.create_task(work)
+        except RuntimeError:  # another one of the crew has failed, and all are about to end
+            work.close()
+            raise asyncio.CancelledError from None
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
         return task
 
     def dismiss(self, task: asyncio.Task[None]) -> None:
         """Ends one; it may take a moment."""
-        self._tasks.discard(task)
+        self._forget(task)
         task.cancel()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     def employs_me(self) -> bool:
         """Whether the running task was not dismissed. What works for ever has to ask.

@@ -220,7 +220,7 @@ class DeliveryEngine:
 
     def _adopt(self, shards: AbstractSet[Shard]) -> None:
         note_rebalance("shards_assigned", shards)
-        for shard in shards:
+        for shard in sorted(shards):
             self._loading[shard] = self._crew.hire(self._load(self.shards.add(shard)))
 
     async def _load(self, state: ShardState) -> None:
@@ -266,7 +266,7 @@ class DeliveryEngine:
         return unanswered
 
     def _let_go(self, shards: AbstractSet[Shard]) -> None:
-        for shard in shards:
+        for shard in sorted(shards):
             if (loading := self._loading.pop(shard, None)) is not None:
                 loading.cancel()
         self.shards.begin_yielding(shards)

@@ -59,7 +59,9 @@ class Dispatcher:
         self._more_wanted = more_wanted
         self._alarm = Alarm(parts.clock, self.wake)
         self._in_flight: dict[Delivery, asyncio.Task[None]] = {}
-        self._sending: set[Delivery] = set()  # of those in flight: the provider has not answered them
+        self._sending: dict[
+            Delivery, None
+        ] = {}  # in order, of those in flight: the provider has not answered them
         self._burying = 0  # of those in flight: the provider has answered them
         self._parked: deque[asyncio.Future[None]] = deque()
         self._left = asyncio.Event()
@@ -103,7 +105,8 @@ class Dispatcher:
         for _ in cut:
             self._crew.hire(self._work(self._crew))
         unanswered = [delivery for delivery in self._sending if delivery.shard.shard in shards]
-        self._sending.difference_update(unanswered)
+        for delivery in unanswered:
+            del self._sending[delivery]
         return unanswered
 
     def wake(self) -> None:
@@ -227,9 +230,9 @@ class Dispatcher:
         self._parts.settlement.expire(delivery)
 
     async def _try(self, delivery: Delivery) -> Outcome:
-        self._sending.add(delivery)
+        self._sending[delivery] = None
         outcome = await self._ask(delivery)
-        self._sending.discard(delivery)
+        self._sending.pop(delivery, None)
         return outcome
 
     async def _ask(self, delivery: Delivery) -> Outcome:
@@ -259,6 +262,9 @@ class Dispatcher:
         if dead.reason is DeadLetterReason.UNCERTAIN:
             # Who takes over before the letter is kept must not send it once more.
             self._parts.books.tried(delivery, State.UNCERTAIN, dead.error)
+        if self._crew is None or not self._crew.employs_me():
+            # Its library lost the cancel: a letter that cannot be kept would hold the drain for ever.
+            raise asyncio.CancelledError
         self._burying += 1
         self.wake()
         try:
