@@ -60,7 +60,7 @@ lock: .venv/installed-dev ## resolve the dependencies again into the two lock fi
 COVERAGE := $(BIN)/coverage
 
 .PHONY: test
-test: lint test-unit test-all ## lint, types, imports, and all tests with their coverage gates
+test: lint test-unit test-simulation test-all ## lint, types, imports, and all tests with their coverage gates
 
 # What the rules are worth without any service: most of them must be held by tests that take seconds.
 .PHONY: test-unit
@@ -72,11 +72,16 @@ test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 	@echo "Coverage of all by unit tests alone, in per cent (at least 85):"
 	$(COVERAGE) report --format=total --fail-under=85
 
+# Unmeasured: nothing is covered here that the unit tests must not cover too, and measuring triples the time.
+.PHONY: test-simulation
+test-simulation: .venv/installed-dev ## thousands of random histories; HERALD_HISTORIES=100000 for more
+	$(BIN)/pytest tests/simulation -q
+
 # With child processes measured, and what the unit tests covered counted in.
 .PHONY: test-all
 test-all: .venv/installed-dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest tests --ignore=tests/unit --dist loadfile --cov --cov-report= -q
+	$(BIN)/pytest tests --ignore=tests/unit --ignore=tests/simulation --dist loadfile --cov --cov-report= -q
 	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
 	@echo "Coverage of all by all tests, child processes measured, in per cent (at least 90):"
 	$(COVERAGE) report --format=total --fail-under=90

@@ -100,7 +100,7 @@ class MemoryLog:
         return self._overtaken(wanted) or self._fetched(wanted, limit)
 
     def _overtaken(self, wanted: AbstractSet[Shard]) -> LogEvent | None:
-        for shard in self._next.keys() & wanted:
+        for shard in sorted(self._next.keys() & wanted):
             first = self._broker.bounds(shard).first
             if self._next[shard] < first:
                 self._next[shard] = first
@@ -113,9 +113,9 @@ class MemoryLog:
         self._turn = (self._turn + 1) % max(len(begun), 1)
         records: list[Record] = []
         for shard in begun[self._turn :] + begun[: self._turn]:
-            some = self._broker.read(shard, self._next[shard], limit - len(records))
-            self._next[shard] += len(some)
-            records += some
+            place, left = self._next[shard], limit - len(records)
+            records += self._broker.read(shard, place, left)
+            self._next[shard] = self._broker.past(shard, place, left)
         return Fetched(records) if records else None
 
     async def committed(self, shard: Shard) -> Position | None:

@@ -1,12 +1,13 @@
 """What all processes of one log in memory share: records, positions, dead letters and who holds what."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 from domain.errors import LogUnavailable
-from domain.ledger import Note, Written
+from domain.ledger import Deferral, Note, Written
 from domain.log import Bounds, NewRecord, Position, Receipt, Record, ReturnedRecord, Shard, Unconfirmed
 from domain.ports import Clock
 from domain.topic import TopicPlan
@@ -21,25 +22,39 @@ class NoteLog:
     """A shard's ledger or its deferrals: notes at rising positions."""
 
     def __init__(self) -> None:
-        self.first = 0
-        self.notes: list[Note] = []
+        self.bounds = Bounds(0, 0)
+        self._written: list[Written] = []
 
     @property
-    def bounds(self) -> Bounds:
-        return Bounds(self.first, self.first + len(self.notes))
+    def notes(self) -> list[Note]:
+        return [written.note for written in self._written]
 
     def append(self, note: Note) -> int:
-        self.notes.append(note)
-        return self.bounds.end - 1
+        position = self.bounds.end
+        self._written.append(Written(position, note))
+        self.bounds = Bounds(self.bounds.first, position + 1)
+        return position
 
     def since(self, position: int) -> list[Written]:
-        start = max(position, self.first)
-        return [Written(start + i, note) for i, note in enumerate(self.notes[start - self.first :])]
+        return self._written[bisect_left(self._written, position, key=_position) :]
 
     def forget(self, before: int) -> None:
         """What retention does."""
-        del self.notes[: before - self.first]
-        self.first = before
+        self._written = self.since(before)
+        self.bounds = Bounds(before, self.bounds.end)
+
+    def compact(self) -> None:
+        """What compaction does to deferrals: of each offset the last note stays, and all positions too."""
+        last = {_offset(written.note): written for written in self._written}
+        self._written = [written for written in self._written if last[_offset(written.note)] is written]
+
+
+def _position(written: Written) -> int:
+    return written.position
+
+
+def _offset(note: Note) -> int:
+    return note.record.offset if isinstance(note, Deferral) else note.offset
 
 
 class Member(Protocol):
@@ -77,10 +92,10 @@ class MemoryBroker:
         self.ledgers: dict[tuple[str, Shard], NoteLog] = {}
         self.deferrals: dict[tuple[str, Shard], NoteLog] = {}
         self._down = False
-        self._records: dict[Shard, list[Record]] = {}
+        self._records: dict[Shard, list[Record | None]] = {}  # None: a gap
         self._firsts: dict[Shard, int] = {}
         self._groups: dict[str, _Group] = {}
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self.create(plans)
 
     @property
@@ -115,9 +130,19 @@ class MemoryBroker:
         self.wake()
         return Unconfirmed("the answer was lost") if self.loses_answers else Receipt(offset)
 
+    def leave_gap(self, shard: Shard) -> None:
+        """What a transaction's end does: takes an offset that no reader ever sees."""
+        self._records[shard].append(None)
+        self.wake()
+
     def read(self, shard: Shard, offset: int, limit: int) -> list[Record]:
+        """Also fewer, where there are gaps; `past` says how far that went."""
         start = offset - self._firsts[shard]
-        return self._records[shard][start : start + limit]
+        return [record for record in self._records[shard][start : start + limit] if record is not None]
+
+    def past(self, shard: Shard, offset: int, limit: int) -> int:
+        """What is read next after `read` with these values."""
+        return max(offset, min(offset + limit, self.bounds(shard).end))
 
     def bounds(self, shard: Shard) -> Bounds:
         first = self._firsts[shard]
@@ -165,13 +190,13 @@ class MemoryBroker:
     async def wait(self, seconds: float) -> None:
         """Until something changes, but no longer than `seconds` of the broker's clock."""
         changed = asyncio.get_running_loop().create_future()
-        self._waiting.add(changed)
+        self._waiting[changed] = None
         timer = asyncio.ensure_future(self.clock.sleep(seconds))
         try:
             await asyncio.wait({changed, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
-            self._waiting.discard(changed)
+            self._waiting.pop(changed, None)
 
 
 class _Group:
