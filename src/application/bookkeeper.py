@@ -74,10 +74,12 @@ class Bookkeeper:
         self.recorder.put(delivery.shard, self._record(delivery, state, reason, ""))
 
     def defer(self, delivery: Delivery) -> None:
-        """Keeps it apart with all that wait behind it; one that is kept already gets a newer note."""
+        """Keeps it apart with all that wait behind it; one that is kept already gets a newer note.
+
+        Behind one that is kept there may be some that found no room when they were taken.
+        """
         if delivery.is_deferred:
             self._put(delivery)
-            return
         for mate in self._lanes.lane_of(delivery):
             if not mate.is_deferred and not mate.is_ended:
                 if not self.look_at_bound(mate.shard):

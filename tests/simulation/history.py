@@ -394,7 +394,7 @@ class History:
         """All else works: what is put off must not hold the position, unless that is full."""
         await self.mend_all()
         partition, key = self.random.choice(((0, "a"), (1, "c")))
-        self.provider.failing = frozenset(key)
+        self.provider.failing, self.provider.asks_to_wait = frozenset(key), 200.0
         for _ in range(3):
             await self.publish(self._record(partition, key, json.dumps(self._fields(key)).encode()))
         await self.post()
@@ -408,15 +408,13 @@ class History:
                 self.held_back.append(f"{shard.partition}-{position} at {self.clock.monotonic():.3f}")
 
     def may_stand_still(self, shard: Shard) -> bool:
-        """Whether as much is put off as may be."""
-        engines = [process.engine for process in self.processes if process.engine is not None]
-        states = [state for engine in engines if (state := engine.shards.get(shard)) is not None]
-        return any(state.deferrals_full for state in states)
+        """Whether about as much is put off as may be: room is looked for with the next retry only."""
+        return len(self.witness.deferred[shard]) + 1 >= self.options.limits.deferred
 
     # The end ----------------------------------------------------------------------------------
 
     async def mend_all(self) -> None:
-        self.provider.failing = frozenset()
+        self.provider.failing, self.provider.asks_to_wait = frozenset(), 0.0
         self.provider.mood(STEADY, hangs=False)
         self.broker.down = False
         self.trouble.end()

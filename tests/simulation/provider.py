@@ -58,6 +58,7 @@ class Provider:
     now: Callable[[], float]
     weights: Sequence[int] = STEADY
     failing: frozenset[str] = frozenset()  # keys whose customer is refused for now
+    asks_to_wait: float = 0.0  # seconds, of those: greylisting asks for minutes
     latencies: Sequence[float] = (0.0, 0.0, 0.2, 4.0)
     tries: list[Try] = field(default_factory=list)
     by_content: dict[Content, list[Try]] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Provider:
 
     def _outcome(self, attempt: Try, message: Message) -> Outcome:
         if message.key in self.failing and self.weights == STEADY:
-            return TryAgain("451")
+            return TryAgain("451", after=self.asks_to_wait)
         draw = self.chance(attempt.content, "outcome") * sum(self.weights)
         outcomes: tuple[Outcome, ...] = (
             Delivered(),

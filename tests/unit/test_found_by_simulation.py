@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from adapters.memory import MemoryBroker
 from adapters.memory_ledger import MemoryLedger
 from application.engine_options import EngineOptions
+from application.shards import HoldingLimits
 from domain.dead_letter import FOR_GROUP
 from domain.errors import LogUnavailable
 from domain.ledger import Note
 from domain.log import NewRecord, Shard
 from domain.message import Message
-from domain.outcome import Outcome, Refused
+from domain.outcome import Delivered, Outcome, Refused, TryAgain
 from tests.engine_parts import TOPIC, World
 from tests.fakes import ScriptedChannel
 
@@ -68,3 +69,22 @@ async def test_a_letter_put_back_before_its_end_could_be_noted_is_sent() -> None
         await world.clock.advance(30.0)
 
     assert world.channel.sent == ["m"]
+
+
+async def test_what_found_no_room_behind_a_deferred_one_is_put_off_when_there_is_room_again() -> None:
+    # Only what was taken later was put off; the one without room held the position until its turn came.
+    world = World(options=EngineOptions(concurrency=4, limits=HoldingLimits(deferred=2)))
+    world.channel.script.extend([TryAgain("451", after=70.0), *[TryAgain("451", after=120.0)] * 3])
+    await world.post("other")
+    await world.post("fails", "second", key="a")
+
+    async with world.running():
+        await world.clock.advance(60.0)
+        without_room = world.committed()
+        world.channel.answer = lambda message: (
+            TryAgain("451", after=120.0) if message.request_id == "fails" else Delivered()
+        )
+        await world.clock.advance(70.0)
+
+        assert (without_room, world.committed()) == (2, 3)
+        assert world.channel.sent == ["other"]
