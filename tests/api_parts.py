@@ -13,14 +13,16 @@ import httpx
 
 from adapters.email_address import address_fault
 from adapters.memory import MemoryPublisher
+from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_broker import MemoryBroker
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
-from adapters.message_json import RequestDecoder, encode
+from adapters.message_json import RequestDecoder, encode, request_id_of
 from application.counts import ProduceCounts
 from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
+from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace
 from domain.lag import PutOff, Standing
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.status import MessageStatus
@@ -76,6 +78,7 @@ class MemoryApi:
             topics=tuple(TOPICS),
             list_topics=self._topics,
             read_status=ReadStatus(self, tuple(TOPICS.values())),
+            archive=_CurrentArchive(self),
             read_lags=ReadLags(self, tuple(TOPICS.values()), self.clock),
             render_metrics=self._metrics,
             lifespan=self.lifespan,
@@ -185,6 +188,33 @@ class MemoryApi:
 
     async def _metrics(self) -> bytes:
         return render_produce_metrics(self.counts, "1.2.3")
+
+
+class _CurrentArchive:
+    """The dead letters of the log as it is now."""
+
+    def __init__(self, api: MemoryApi) -> None:
+        self._api = api
+
+    async def find(
+        self, wanted: LetterFilter, *, after: LetterPlace | None = None, limit: int = 100
+    ) -> LetterPage:
+        return await self._now().find(wanted, after=after, limit=limit)
+
+    async def get(self, letter_id: str) -> KeptLetter | None:
+        return await self._now().get(letter_id)
+
+    async def put_back(self, kept: KeptLetter, *, by: str) -> None:
+        await self._now().put_back(kept, by=by)
+
+    def _now(self) -> MemoryDeadLetterArchive:
+        return MemoryDeadLetterArchive(self._api.broker, request_id_of)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
 
 
 @cache

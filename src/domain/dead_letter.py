@@ -153,13 +153,13 @@ def returned_headers(kept: KeptLetter) -> Headers:
     ours = {
         FOR_GROUP: kept.letter.group,
         REPLAY: str(kept.replays + 1),
-        REQUEST_ID: _returned_id(kept),
+        REQUEST_ID: returned_id(kept),
     }
     original = tuple((name, value) for name, value in record.headers if name not in ours)
     return (*original, *((name, text.encode()) for name, text in ours.items()))
 
 
-def _returned_id(kept: KeptLetter) -> str:
+def returned_id(kept: KeptLetter) -> str:
     """Who took another's id would be taken for its repeat again: it gets the id of one that has none."""
     if kept.letter.reason is DeadLetterReason.REQUEST_ID_REUSED:
         return own_id(kept.letter.record)

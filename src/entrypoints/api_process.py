@@ -74,6 +74,7 @@ class ApiProcess:
             await stack.enter_async_context(self._publisher)
             await stack.enter_async_context(self._container.status_view())
             await stack.enter_async_context(self._container.group_lags())
+            await stack.enter_async_context(self._container.dead_letter_archive())
             if self._shared is not None:
                 await stack.enter_async_context(self._shared)
             grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
@@ -112,6 +113,7 @@ class ApiProcess:
             list_topics=self._list_topics,
             read_status=self._container.read_status(),
             read_lags=self._container.read_lags(),
+            archive=self._container.dead_letter_archive(),
             render_metrics=self._render_metrics,
             # Open before the first request and closed after the last: the same stack does both.
             lifespan=contextlib.nullcontext,

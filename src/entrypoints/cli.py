@@ -9,6 +9,7 @@ import click
 
 from domain.errors import HeraldError
 from entrypoints.cli_config import config
+from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_drill import drill
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
 from entrypoints.cli_status import lag, status
@@ -81,6 +82,7 @@ def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -
 
 
 herald.add_command(topics)
+herald.add_command(dead_letters)
 herald.add_command(status)
 herald.add_command(lag)
 herald.add_command(config)

@@ -15,10 +15,11 @@ from application.counts import ProduceCounts
 from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.status import ReadStatus
-from domain.ports import Clock
+from domain.ports import Clock, DeadLetterArchive
 from domain.topic import Topic
 from entrypoints.api_keys import Grant, Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
+from entrypoints.dead_letters_page import DeadLettersPage
 from entrypoints.endpoint import Endpoint
 from entrypoints.front_door import FrontDoor
 from entrypoints.openapi import openapi_document
@@ -50,6 +51,7 @@ class ApiParts:
     list_topics: Callable[[], Awaitable[Sequence[Topic]]]
     read_status: ReadStatus
     read_lags: ReadLags
+    archive: DeadLetterArchive
     render_metrics: Callable[[], Awaitable[bytes]]
     lifespan: Callable[[], AbstractAsyncContextManager[Any]]
     keys: Keys
@@ -149,7 +151,14 @@ def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
     async def show_lag(request: Request[Any, Any, Any]) -> Response[bytes]:
         return await _for_bearer(parts.keys, request, pages.lag)
 
-    return [show_message, show_lag]
+    letters = DeadLettersPage(parts.archive, parts.topics)
+
+    @route("/api/v1/dead-letters", http_method=["GET", "HEAD"])
+    async def show_dead_letters(request: Request[Any, Any, Any]) -> Response[bytes]:
+        query = request.scope["query_string"]
+        return await _for_bearer(parts.keys, request, lambda grant: letters(query, grant))
+
+    return [show_message, show_lag, show_dead_letters]
 
 
 async def _for_bearer(

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from entrypoints.dead_letters_page import HIGHEST_LIMIT, USUAL_LIMIT
 from entrypoints.openapi_schemas import ref, request_id, schemas
 from entrypoints.problems import ProblemKind
 
 Json = dict[str, Any]
 
+_TEXT: Json = {"type": "string"}
 _RETRY_AFTER: Json = {
     "Retry-After": {"description": "Seconds to wait at least", "schema": {"type": "integer", "minimum": 0}}
 }
@@ -47,6 +49,7 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
                 "lag", "How far each group is behind", ref("Lags"), guarded, ProblemKind.LOG_UNAVAILABLE
             )
         },
+        "/api/v1/dead-letters": {"get": _dead_letters(topics, keyed=keyed)},
         "/health/live": {"get": _open(_get("live", "Whether the process works", ref("Health"), []))},
         "/health/ready": {
             "get": _open(
@@ -65,9 +68,8 @@ def _open(operation: Json) -> Json:
 
 
 def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
-    kinds = [
-        kind for kind in ProblemKind if kind not in {ProblemKind.NOT_FOUND, ProblemKind.METHOD_NOT_ALLOWED}
-    ]
+    others = {ProblemKind.NOT_FOUND, ProblemKind.METHOD_NOT_ALLOWED, ProblemKind.INVALID_QUERY}
+    kinds = [kind for kind in ProblemKind if kind not in others]
     return {
         "operationId": "produce",
         "summary": "Take one message",
@@ -101,10 +103,41 @@ def _message(topics: Sequence[str], *, keyed: bool) -> Json:
         "description": "Without topic_name it is the newest message of this id. A status is 2 s old at most.",
         "parameters": [
             {"name": "request_id", "in": "path", "required": True, "schema": request_id()},
-            {"name": "topic_name", "in": "query", "required": False, "schema": topic},
+            _parameter("topic_name", topic),
         ],
         "responses": {"200": _answer("What became of it", ref("MessageStatus")), **problems},
     }
+
+
+def _dead_letters(topics: Sequence[str], *, keyed: bool) -> Json:
+    kinds = [
+        ProblemKind.INVALID_QUERY,
+        ProblemKind.UNAUTHORIZED,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.UNKNOWN_TOPIC,
+        ProblemKind.LOG_UNAVAILABLE,
+    ]
+    limit = {"type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT, "default": USUAL_LIMIT}
+    return {
+        "operationId": "listDeadLetters",
+        "summary": "What could not be delivered, oldest failure first",
+        "description": "Of topics that the key is for. Neither addresses nor bodies are shown.",
+        "parameters": [
+            _parameter("group", _TEXT),
+            _parameter("topic", {"type": "string", "enum": list(topics)}),
+            _parameter("reason", ref("DeadLetterReason")),
+            _parameter("limit", limit),
+            _parameter("after", {"type": "string", "description": "The `next` of an earlier answer."}),
+        ],
+        "responses": {
+            "200": _answer("Those that match", ref("DeadLetters")),
+            **_problems(kinds, keyed=keyed),
+        },
+    }
+
+
+def _parameter(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:

@@ -12,6 +12,7 @@ from domain.message import (
     REQUEST_ID,
     TEXT_LIMIT,
 )
+from domain.outcome import DeadLetterReason
 from domain.status import DeliveryState
 from entrypoints.problems import TYPE_PREFIX, ProblemKind
 
@@ -45,6 +46,17 @@ def schemas(topics: Sequence[str]) -> Json:
         "Delivery": _delivery(),
         "Lags": _object({"lag": {"type": "array", "items": ref("Lag")}}),
         "Lag": _lag(),
+        "DeadLetters": _object(
+            {
+                "dead_letters": {"type": "array", "items": ref("DeadLetter")},
+                "next": {
+                    "type": ["string", "null"],
+                    "description": "To be given as `after` for more; null: there are no more now.",
+                },
+            }
+        ),
+        "DeadLetter": _dead_letter(),
+        "DeadLetterReason": {"type": "string", "enum": [reason.value for reason in DeadLetterReason]},
         "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
         "Problem": _problem(),
         "FieldError": _field_error(),
@@ -180,6 +192,25 @@ def _lag() -> Json:
             "lag": _COUNT,
             "deferred": {**_COUNT, "description": "Put off, and passed by the committed position."},
             "oldest_unfinished_seconds": {"type": "number", "minimum": 0},
+        }
+    )
+
+
+def _dead_letter() -> Json:
+    return _object(
+        {
+            "id": {"type": "string", "examples": ["transactions.email-3-42"]},
+            "group": _TEXT,
+            "topic": _TEXT,
+            "partition": _COUNT,
+            "offset": _COUNT,
+            "request_id": _ID,
+            "key": {"type": ["string", "null"], "description": "An address in it is hidden."},
+            "reason": ref("DeadLetterReason"),
+            "error": _TEXT,
+            "attempts": _COUNT,
+            "failed_at": _TIME,
+            "replays": {**_COUNT, "description": "How often its message was sent again."},
         }
     )
 

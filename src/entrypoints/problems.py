@@ -42,6 +42,7 @@ class ProblemKind(Enum):
 
     NOT_JSON = "not-json", 400, "The body is not JSON"
     INVALID_MESSAGE = "invalid-message", 400, "The message is not valid"
+    INVALID_QUERY = "invalid-query", 400, "The query is not valid"
     UNAUTHORIZED = "unauthorized", 401, "A key is needed"
     FORBIDDEN = "forbidden", 403, "The key is not for this topic"
     UNKNOWN_TOPIC = "unknown-topic", 404, "There is no such topic"

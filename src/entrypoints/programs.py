@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from domain.ports import GroupLags, StatusView, TopicCatalog
+    from domain.ports import DeadLetterArchive, GroupLags, StatusView, TopicCatalog
     from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
@@ -52,6 +52,13 @@ class Programs:
 
         lags: GroupLags = Container(settings=settings).group_lags()
         return lags
+
+    def dead_letter_archive(self, settings: "Settings") -> "DeadLetterArchive":
+        """The dead letters of the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        archive: DeadLetterArchive = Container(settings=settings).dead_letter_archive()
+        return archive
 
     def topic_catalog(self, settings: "Settings") -> "TopicCatalog":
         """The topics of the log that these settings name."""

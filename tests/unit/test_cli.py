@@ -93,6 +93,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
         "api",
         "config",
         "consumer",
+        "dead-letters",
         "drill",
         "inbox",
         "lag",

@@ -1,0 +1,96 @@
+"""The options that choose dead letters, and what they mean."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from domain.dead_letter import LetterFilter, parse_place
+from domain.message import parse_time
+from domain.outcome import DeadLetterReason
+
+if TYPE_CHECKING:
+    from domain.dead_letter import LetterPlace
+    from domain.topic import Topic
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_ago = re.compile(r"(\d{1,9})([smhd])\Z").match
+_date = re.compile(r"\d{4}-\d\d-\d\d\Z").match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """As given; None: not given."""
+
+    group: str | None
+    topic: str | None
+    reason: str | None
+    key: str | None
+    since: float | None
+    until: float | None
+
+    @property
+    def narrow(self) -> bool:
+        return any(given is not None for given in astuple(self))
+
+    def wanted(self, topics: "Sequence[Topic]") -> LetterFilter:
+        """`topics`: those configured. A group or a topic that is none of them is wrong usage."""
+        groups = {group for topic in topics for group in topic.groups}
+        _known("--group", self.group, groups)
+        _known("--topic", self.topic, {topic.name for topic in topics})
+        return LetterFilter(
+            group=self.group or "",
+            topics=frozenset({self.topic} if self.topic else ()),
+            reason=self.reason or "",
+            key=self.key or "",
+            since=self.since or 0.0,
+            until=float("inf") if self.until is None else self.until,
+        )
+
+
+def _known(option: str, given: str | None, names: "AbstractSet[str]") -> None:
+    if given is not None and given not in names:
+        raise click.BadParameter(
+            f"'{given}' is not one of {', '.join(sorted(names))}", param_hint=f"'{option}'"
+        )
+
+
+def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Epoch seconds."""
+    if text is None:
+        return None
+    if ago := _ago(text):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    parsed = parse_time(f"{text}T00:00:00Z" if _date(text) else text)
+    if parsed is None:
+        raise click.BadParameter(f"'{text}' is no time: give 2h, 7d, 2030-01-31 or 2030-01-31T12:00:00Z")
+    return parsed.timestamp()
+
+
+def place(_: click.Context, __: click.Parameter, text: str | None) -> "LetterPlace | None":
+    """Where a list goes on."""
+    parsed = None if text is None else parse_place(text)
+    if text is not None and parsed is None:
+        raise click.BadParameter(f"'{text}' is not what an earlier list ended with")
+    return parsed
+
+
+_OPTIONS = (
+    click.option("--group", metavar="NAME", help="Only of this group: email or sms."),
+    click.option("--topic", metavar="NAME", help="Only of this topic."),
+    click.option("--reason", type=click.Choice([one.value for one in DeadLetterReason]), help="Only these."),
+    click.option("--key", help="Only of this key."),
+    click.option("--since", metavar="TIME", callback=_moment, help="Failed then or later: 2h, 7d, a date."),
+    click.option("--until", metavar="TIME", callback=_moment, help="Failed before then."),
+)
+
+
+def letter_filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of `Filters`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
