@@ -119,6 +119,16 @@ class Scene:
 
         return await eventually(so_many, seconds)
 
+    async def comes_to_be(self, request_id: str, state: str, seconds: float = 30.0) -> bool:
+        """Whether the API comes to say so of this message's mail."""
+        url = f"{self.site.api}/api/v1/messages/{request_id}"
+
+        async def is_so() -> bool:
+            answer = await self.site.http.get(url)
+            return answer.status_code == 200 and answer.json()["deliveries"]["email"]["state"] == state
+
+        return await eventually(is_so, seconds)
+
     def logged(self, process: str, action: str) -> list[Mapping[str, Any]]:
         """Lines of this action in the log files of a process's name, such as `consumer-email`."""
         files = sorted((self.site.folder / "logs").glob(f"herald-{process}*.log"))

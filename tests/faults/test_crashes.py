@@ -8,7 +8,7 @@ from tests.faults.scene import Scene, by_key, firsts, kill
 from tests.smtp_server import HANG, say
 
 KEYS, OF_A_KEY, WITHOUT_KEY = 8, 60, 480
-CONCURRENCY, DEATHS = 8, 4
+CONCURRENCY, DEATHS = 8, 3
 
 
 def keyed(key: str, count: int, email: str = "ada@example.test") -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from tests.faults.scene import Scene
 from tests.smtp_server import say
 
 # What the server takes a second is far below what even a busy machine can send.
-CONCURRENCY, ANSWER_SECONDS, WAITING = 4, 0.08, 400
+CONCURRENCY, ANSWER_SECONDS, WAITING = 4, 0.08, 300
 LEAST_SHARE = 0.9
 # Longer than the session, than aiokafka's patience with a reader that asks for nothing, and than it keeps
 # connections on which nothing is said.
