@@ -31,6 +31,8 @@ class Scene:
         site.program = PROGRAM
         site.environ["HERALD_SMTP__PORT"] = str(mails.port)
         site.environ["HERALD_SMS__URL"] = texts.url
+        # The view of what became of messages is a process of its own, and few ask it here.
+        self.set(status__hours=0)
         self.change()
 
     def set(self, **settings: object) -> None:

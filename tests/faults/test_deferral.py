@@ -80,7 +80,9 @@ async def test_what_is_put_off_holds_neither_the_position_nor_others_and_survive
     assert len(ids) == len(others) + 5
 
     async def has_ended() -> bool:
-        return await scene.site.metric_at(scene.site.spare_port, "herald_dead_letters_total") == 1
+        return [line["reason"] for line in scene.logged("consumer-email", "dead_letter")] == [
+            "too-many-attempts"
+        ]
 
     assert await eventually(has_ended)
     assert len(scene.tries("never@example.test")) == 5

@@ -65,6 +65,7 @@ async def test_a_request_sent_ten_times_is_one_mail_before_and_after_a_restart_a
 async def test_other_content_under_an_id_that_was_sent_is_a_dead_letter_and_the_first_ones_state_stays(
     any_scene: Scene,
 ) -> None:
+    any_scene.set(status__hours=1)
     await any_scene.start("email")
     site = any_scene.site
     for message in REPEATED:
