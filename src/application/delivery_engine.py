@@ -62,7 +62,8 @@ class DeliveryEngine:
     ) -> None:
         self.counts = counts
         self.breaker = CircuitBreaker(options.concurrency, jitter, options.breaker)
-        self.shards = Shards(options.limits, options.dedupe_messages)
+        kept = {name: 3600.0 * topic.retention_hours for name, topic in topics.items()}
+        self.shards = Shards(options.limits, options.dedupe_messages, kept)
         self._group = channel.group
         self._log = log
         self._clock = clock

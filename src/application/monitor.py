@@ -54,6 +54,7 @@ class Monitor:
         self._watchdog.look(_HELD_WORK, now, moved, has_work=has_work)
         for state in self._shards:
             self._look_at(state, now, may_read=answered and may_read)
+            self._shards.forget_old(state, self._clock.now())
         self._watchdog.keep_only({_HELD_WORK, *(state.shard for state in self._shards)})
         if self.stalled():
             raise EngineStalled("nothing moved for a minute though there was work; starting anew")

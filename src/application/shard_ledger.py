@@ -120,7 +120,7 @@ class ShardLedger:
         self._tried.pop(record.offset, None)
         self._ended[record.offset] = Ended(position, record.request_id)
         if record.state is State.SENT:
-            self.window.add(record.request_id, record.digest, position)
+            self.window.add(record.request_id, record.digest, position, record.at)
 
     def _is_carried(self, record: LedgerRecord) -> bool:
         kept = self.deferred.get(record.offset)

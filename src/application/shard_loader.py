@@ -72,6 +72,7 @@ class ShardLoader:
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
             await self._log.commit({state.shard: position})
         state.ledger.forget_below(position.offset)
+        self._shards.forget_old(state, self._clock.now())
         return Begin(begin.offset, position)
 
     async def _recall(self, state: ShardState, extent: Extent, position: Position | None) -> None:

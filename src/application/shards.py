@@ -1,7 +1,7 @@
 """What a consumer process holds of each shard, and how much more it may take."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -144,9 +144,12 @@ class ShardState:
 class Shards:
     """All shards of this process, and what it remembers of those that it had."""
 
-    def __init__(self, limits: HoldingLimits, window_size: int) -> None:
+    def __init__(
+        self, limits: HoldingLimits, window_size: int, window_seconds: Mapping[str, float] | None = None
+    ) -> None:
         self.limits = limits
         self._window_size = window_size
+        self._window_seconds = window_seconds or {}  # by topic
         self._states: dict[Shard, ShardState] = {}
         self._remembered: dict[Shard, ShardLedger] = {}
 
@@ -165,6 +168,12 @@ class Shards:
         """Begins a shard's notes anew."""
         ledger = self._remembered[shard] = ShardLedger(self._window_size)
         return ledger
+
+    def forget_old(self, state: ShardState, now: float) -> None:
+        """A sent message that is older than its topic's retention does not suppress its id any more."""
+        lasts = self._window_seconds.get(state.shard.topic)
+        if lasts is not None:
+            state.ledger.window.forget_before(now - lasts)
 
     def remove(self, shards: Iterable[Shard]) -> None:
         for shard in shards:

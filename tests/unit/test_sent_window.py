@@ -65,3 +65,22 @@ def test_it_stays_right_and_small_over_many_times_its_size() -> None:
     assert known == list(range(9_900, 10_000))
     assert window.oldest == 9_900
     assert len(window._hashes) <= 201
+
+
+def test_what_was_sent_too_long_ago_leaves_the_window() -> None:
+    window = SentWindow(10)
+    for position, name in enumerate("abcd"):
+        window.add(name, digest=position, position=position, at=100.0 * position)
+
+    window.forget_before(150.0)
+
+    assert [window.digest(name) for name in "abcd"] == [None, None, 2, 3]
+    assert window.oldest == 2
+
+
+def test_all_may_leave_the_window() -> None:
+    window = window_of(10, "a", "a", "b")
+
+    window.forget_before(1.0)
+
+    assert (len(window), window.digest("a"), window.oldest) == (0, None, None)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -273,3 +274,22 @@ async def test_a_dead_one_that_is_put_back_twice_is_sent_once() -> None:
         await world.clock.advance(2.0)
 
     assert world.channel.sent == ["one"]
+
+
+async def test_an_id_that_was_sent_before_the_topics_retention_may_be_used_anew() -> None:
+    rarely = EngineOptions(commit_seconds=600, poll_seconds=600, measure_seconds=600, tick_seconds=600)
+    world = World(options=replace(rarely, frozen_seconds=1e9))
+    await world.post("one", message_body="first")
+
+    async with world.running():
+        await world.clock.advance(167 * 3600.0)
+        await world.post("one", message_body="first")
+        await world.clock.advance(600.0)
+        assert world.channel.sent == ["one"]
+
+        await world.clock.advance(3600.0)
+        await world.post("one", message_body="second")
+        await world.clock.advance(600.0)
+
+    assert world.channel.sent == ["one", "one"]
+    assert world.letters() == []
