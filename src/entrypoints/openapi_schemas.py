@@ -190,7 +190,7 @@ def _lag() -> Json:
             "end": _COUNT,
             "committed": {"type": ["integer", "null"], "description": "null: the group never committed."},
             "lag": _COUNT,
-            "deferred": {**_COUNT, "description": "Put off, and passed by the committed position."},
+            "deferred": {**_COUNT, "description": "Put off; the committed position may have passed them."},
             "oldest_unfinished_seconds": {"type": "number", "minimum": 0},
         }
     )
