@@ -10,7 +10,7 @@ import pytest
 from aiokafka import TopicPartition, errors
 
 from adapters.kafka_connection import KafkaConnection
-from adapters.kafka_reader import KafkaReader
+from adapters.kafka_reader import SLICE_RECORDS, KafkaReader
 from domain.errors import LogUnavailable
 from domain.log import Bounds
 from tests.kafka.fakes import REFUSED, FakeBroker, FakeClient
@@ -117,7 +117,7 @@ async def test_a_stretch_is_read_in_slices_up_to_its_end() -> None:
     await reader.close()
 
     assert [offset for some in slices for offset in some] == list(range(100, 1200))
-    assert max(map(len, slices)) == 500
+    assert max(map(len, slices)) == SLICE_RECORDS
 
 
 async def test_what_compaction_took_is_passed_over_also_at_the_end() -> None:
