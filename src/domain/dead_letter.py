@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from domain.log import Headers, Record
 from domain.outcome import DeadLetterReason
@@ -171,20 +171,24 @@ def own_id(record: Record) -> str:
     return f"{record.shard.topic}-{record.shard.partition}-{record.offset}"
 
 
-_PLACE = re.compile(r"(?P<topic>[^~/]+)\.(?P<group>[^.~/]+)-(?P<partition>\d{1,9})-(?P<offset>\d{1,18})\Z")
-_TIME = re.compile(r"\d{1,12}(\.\d{1,12})?\Z")
+_NAME = "[A-Za-z0-9._-]{1,249}"  # a topic's (Kafka's rule)
+_ID = rf"({_NAME})\.([A-Za-z0-9_-]{{1,100}})-([0-9]{{1,9}})-([0-9]{{1,18}})"
+PLACE = rf"^([0-9]{{1,12}}(?:\.[0-9]{{1,12}})?)~{_ID}\Z"
+"""What `str` of a place gives."""
+
+_is_id = re.compile(rf"{_ID}\Z").match
+_is_place = re.compile(PLACE).match
 
 
 def parse_id(letter_id: str) -> LetterPlace | None:
     """The place of a letter's id, without its time; None where it cannot be one."""
-    match = _PLACE.match(letter_id)
-    if match is None:
-        return None
-    return LetterPlace(0.0, match["topic"], match["group"], int(match["partition"]), int(match["offset"]))
+    match = _is_id(letter_id)
+    return None if match is None else LetterPlace(0.0, match[1], match[2], int(match[3]), int(match[4]))
 
 
 def parse_place(text: str) -> LetterPlace | None:
     """What `str` of a place gives; None where it is not of that form."""
-    failed_at, _, letter_id = text.partition("~")
-    place = parse_id(letter_id)
-    return replace(place, failed_at=float(failed_at)) if place and _TIME.match(failed_at) else None
+    match = _is_place(text)
+    if match is None:
+        return None
+    return LetterPlace(float(match[1]), match[2], match[3], int(match[4]), int(match[5]))

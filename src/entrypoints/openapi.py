@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from entrypoints.dead_letters_page import HIGHEST_LIMIT, USUAL_LIMIT
-from entrypoints.openapi_schemas import ref, request_id, schemas
+from entrypoints.openapi_schemas import place, ref, request_id, schemas
 from entrypoints.problems import ProblemKind
 
 Json = dict[str, Any]
@@ -127,7 +127,7 @@ def _dead_letters(topics: Sequence[str], *, keyed: bool) -> Json:
             _parameter("topic", {"type": "string", "enum": list(topics)}),
             _parameter("reason", ref("DeadLetterReason")),
             _parameter("limit", limit),
-            _parameter("after", {"type": "string", "description": "The `next` of an earlier answer."}),
+            _parameter("after", place()),
         ],
         "responses": {
             "200": _answer("Those that match", ref("DeadLetters")),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from domain.dead_letter import PLACE
 from domain.message import (
     BODY_LIMIT,
     EMAIL_LIMIT,
@@ -31,6 +32,11 @@ def ref(name: str) -> Json:
 def request_id() -> Json:
     """As it stands in a path."""
     return {"type": "string", "pattern": _ecma(REQUEST_ID)}
+
+
+def place() -> Json:
+    """Where a list of dead letters goes on."""
+    return {"type": "string", "pattern": _ecma(PLACE), "description": "The `next` of an earlier answer."}
 
 
 def schemas(topics: Sequence[str]) -> Json:
