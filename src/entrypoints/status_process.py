@@ -61,7 +61,13 @@ def main(arguments: list[str]) -> int:
     # Our own parent wrote it, into a pipe that nobody else has.
     orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - see above
     os.nice(_NICENESS)
-    return run_status(orders, int(arguments[-1]))
+    parent = os.getppid()
+    code = run_status(orders, int(arguments[-1]))
+    if os.getppid() != parent:
+        # It was killed, so nobody else tidies up what it made for this file.
+        with contextlib.suppress(OSError):
+            orders.file.parent.rmdir()
+    return code
 
 
 if __name__ == "__main__":
