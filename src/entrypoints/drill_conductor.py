@@ -1,7 +1,7 @@
 """Carries a plan out: takes down, waits, brings back, waits until all that was promised has arrived."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ BURST = 300  # messages that a consumer has before it when it is killed
 _BURST_SHARE = 3  # it is killed once a third of them has arrived
 _BURST_SECONDS = 10.0
 # Keys whose recipients are put off around a kill, about one in each partition, so that positions are held;
-# and as many who are turned away now and then, so that a message may be tried beside the next of its key.
+# and as many with several messages waiting who are turned away now and then, so that one may overtake.
 _PUT_OFF = 6
+_DEPTH = 10
 _BREATH_SECONDS = 1.0  # of ordinary load before each round
 _POLL_SECONDS = 0.05
 _EASE_SECONDS = 3.0  # so often the gaps in the load grow by one while Herald makes up for an outage
@@ -136,12 +137,12 @@ class Conductor:
         """Where it hurts most: much is done beyond what could be committed, and more is in hand."""
         outage, parts = done.outage, self._parts
         door = parts.providers.doors[outage.group]
-        keys = parts.load.some_keys(2 * _PUT_OFF)
-        door.put_off = recipients(outage.group, keys[:_PUT_OFF])
-        door.moody = recipients(outage.group, keys[_PUT_OFF:])
+        deep = parts.load.new_keys(_PUT_OFF)
+        door.put_off = recipients(outage.group, parts.load.some_keys(_PUT_OFF))
+        door.moody = recipients(outage.group, deep)
         try:
             await asyncio.sleep(_BREATH_SECONDS)
-            await self._burst(outage.group)
+            await self._burst(outage.group, deep)
             done.began = self._now()
             process = parts.processes[outage.group]
             await process.kill()
@@ -154,10 +155,10 @@ class Conductor:
         finally:
             door.put_off, door.moody = set(), set()
 
-    async def _burst(self, channel: str) -> None:
+    async def _burst(self, channel: str, deep: Sequence[str]) -> None:
         """On return a part of it has arrived and the rest is in hand or next."""
         arrived = self._board.arrived(channel)
-        bursting = asyncio.create_task(self._parts.load.burst(BURST))
+        bursting = asyncio.create_task(self._parts.load.burst(BURST, deep, _DEPTH))
         end = self._now() + _BURST_SECONDS
         while self._board.arrived(channel) < arrived + BURST // _BURST_SHARE and self._now() < end:
             self._parts.load.check()

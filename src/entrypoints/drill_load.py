@@ -15,6 +15,7 @@ from domain.errors import HeraldError
 
 KEYS = 24
 _UNKEYED = 8  # callers whose messages have no key
+_UNKEYED_PHONES = 5_000_000
 _LONGEST_PAUSE = 1.0
 _REQUEST_SECONDS = 30.0
 _ACCEPTED, _SOME, _UNAVAILABLE = 202, 207, 503
@@ -54,6 +55,7 @@ class Load:
         self._promised = promised
         self._draw = draw
         self._numbers = count()
+        self._new_keys = count(KEYS)
         # Plain HTTP to the loopback: nothing of the machine's certificates or proxies is wanted.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._client = httpx.AsyncClient(
@@ -79,7 +81,12 @@ class Load:
         await self._stack.aclose()
 
     def some_keys(self, most: int) -> list[str]:
+        """Of the callers'."""
         return [key_of(number) for number in self._draw.sample(range(KEYS), most)]
+
+    def new_keys(self, count: int) -> list[str]:
+        """Keys that no caller has and none had."""
+        return [key_of(next(self._new_keys)) for _ in range(count)]
 
     def check(self) -> None:
         """Raises what ended a caller."""
@@ -92,9 +99,14 @@ class Load:
         self._over.set()
         await asyncio.gather(*self._callers)
 
-    async def burst(self, size: int) -> None:
-        """So many messages without a key at once; on return each has its 202. Raises `HeraldError`."""
-        messages = [self._message(None) for _ in range(size)]
+    async def burst(self, size: int, keys: Sequence[str] = (), depth: int = 0) -> None:
+        """So many messages at once, of them `depth` for each key; on return each has its 202.
+
+        The keys must be nobody else's: within one batch the log keeps the order, also where parts of it are
+        sent again, but between requests at the same time there is none. Raises `HeraldError`.
+        """
+        keyed = [self._message(key) for _ in range(depth) for key in keys]
+        messages = [*keyed, *(self._message(None) for _ in range(size - len(keyed)))]
         while messages:
             answer = await self._post("/api/v1/produce/batch", messages)
             messages = self._unconfirmed(messages, answer)
@@ -113,7 +125,7 @@ class Load:
             "topic_name": self._topic,
             "request_id": f"d{number}",
             "email": mail_address(key or f"free-{number}"),
-            "phone": phone_number(int(key.removeprefix("key-")) if key else KEYS + number),
+            "phone": phone_number(int(key.removeprefix("key-")) if key else _UNKEYED_PHONES + number),
             "message_body": "Nothing is to be lost.",
             "transaction_id": f"T-{number}",
             **({"key": key} if key else {}),
@@ -145,7 +157,7 @@ class Load:
             if "error" in result:
                 again.append(message)
             else:
-                self._promised(message["request_id"], None)
+                self._promised(message["request_id"], message.get("key"))
         return again
 
 

@@ -17,7 +17,7 @@ from tests.site import HERALD
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--outage-seconds", "1", "--rate", "40", "--seed", "1")
-BROKEN = f"{sys.executable} -P -m tests.faults.broken_consumer"
+BROKEN = f"{sys.executable} -P -m tests.saboteurs"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -109,7 +109,11 @@ async def test_on_kafka_a_broker_is_taken_down_too_by_the_commands_that_were_giv
 
 @pytest.mark.parametrize(
     ("rule", "figure"),
-    [("commits-early", "lost"), ("forgets-lanes", "out_of_order"), ("drops-ledger-writes", "beyond")],
+    [
+        ("commits-early", "lost"),
+        ("forgets-lanes", "out_of_order"),
+        ("drops-ledger-writes", "beyond"),
+    ],
 )
 async def test_a_broken_rule_is_found_by_the_promise_it_breaks(
     tmp_path: Path, rule: str, figure: str

@@ -116,6 +116,20 @@ async def test_of_a_burst_what_was_not_confirmed_is_sent_again_alone() -> None:
     assert batches[0] <= {request_id for request_id, _ in api.promised}
 
 
+async def test_a_burst_has_keys_of_its_own_whose_order_stays_when_parts_are_sent_again() -> None:
+    async with loading(lambda _: 202, per_second=0.001) as (api, load):
+        api.batches = [503, 202]
+        keys = load.new_keys(2)
+        await load.burst(10, keys, 3)
+
+    [batch, again] = [body for body in api.bodies if isinstance(body, list)]
+    told = [one for one in api.promised if one[1] in keys]
+    assert keys == [f"key-{KEYS}", f"key-{KEYS + 1}"]
+    assert [message.get("key") for message in batch] == keys * 3 + [None] * 4
+    assert again == batch
+    assert told == [(message["request_id"], message["key"]) for message in batch[:6]]
+
+
 async def test_another_answer_to_a_right_message_ends_the_drill() -> None:
     async with loading(lambda _: 400) as (_, load):
         await asyncio.wait(load._callers, return_when=asyncio.FIRST_EXCEPTION)
