@@ -28,8 +28,11 @@ class GroupTimes:
 
     @property
     def give_back(self) -> float:
-        """The longest wait for the reader's answer; the rest of the margin is for the others to join."""
-        return self.drain + 0.3 * self.rebalance_margin
+        """The longest wait for the reader's answer: after draining it writes its last notes and commits.
+
+        The rest of the margin is for the others to join.
+        """
+        return self.drain + 0.6 * self.rebalance_margin
 
     @property
     def frozen(self) -> float:
