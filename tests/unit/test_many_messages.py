@@ -63,14 +63,14 @@ async def test_a_day_of_451_for_one_recipient_holds_neither_commit_nor_memory_no
         state = running.engine.shards.get(SHARD)
         assert state is not None
         for hour in range(24):
-            await world.post(*ids(f"h{hour}-", 1000))
+            await world.post(*ids(f"h{hour}-", 4200))
             await world.clock.advance(HOUR)
             waiting.append((world.broker.bounds(SHARD).end - world.committed(), len(state.held)))
 
         assert waiting == [(0, 0)] * 24
-        assert len(world.channel.sent) == 24_000
+        assert len(world.channel.sent) == 100_800
         assert list(state.ledger.deferred) == [0]
-        assert len(world.channel.asked) - 24_000 < 50
+        assert len(world.channel.asked) - 100_800 < 50
 
         world.channel.answer = None
         await world.clock.advance(HOUR + 60.0)
@@ -108,15 +108,15 @@ async def test_after_an_outage_what_waited_drains_about_as_fast_as_ever() -> Non
 
     world, channel = world_with(0.05, options)
     world.channel.answer = lambda _: ChannelDown("421")
-    await world.post(*ids("m", 4000))
+    await world.post(*ids("m", 10_000))
     async with world.running():
         await world.clock.advance(120.0)
         assert channel.accepted == {}
         world.channel.answer = None
-        await world.clock.advance(65.0)
+        await world.clock.advance(100.0)
 
     assert steady_rate == pytest.approx(8 / 0.05, rel=0.02)
-    assert len(channel.accepted) == 4000
+    assert len(channel.accepted) == 10_000
     assert rate(channel) >= 0.9 * steady_rate
     assert world.letters() == []
 
