@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from adapters.message_json import (
     WrongFields,
     decode_record,
     encode,
+    request_id_of,
 )
 from domain.log import Record, Shard
 from domain.message import BODY_LIMIT, TEXT_LIMIT, FieldError, Message
@@ -258,3 +260,38 @@ def test_a_record_that_is_no_message_is_told_without_showing_it(value: bytes | N
 @settings(max_examples=200, deadline=None, database=None)
 def test_no_bytes_make_the_record_decoder_raise(value: bytes) -> None:
     assert isinstance(decode_record(record(value)), str | Message)
+
+
+def returned(value: bytes | None, request_id: bytes) -> Record:
+    """One that was put back into its topic."""
+    headers = (("herald-group", b"email"), ("herald-replay", b"1"), ("herald-request-id", request_id))
+    return replace(record(value), headers=headers)
+
+
+@pytest.mark.parametrize("value", [b'{"request_id":"other"}', b"{}", b'{"request_id":"not an id"}'])
+def test_the_id_of_a_record_that_was_put_back_holds_before_any_other(value: bytes) -> None:
+    assert decode_record(returned(value, b"t-0-7")) == Message(request_id="t-0-7", topic_name="t")
+    assert request_id_of(returned(value, b"t-0-7")) == "t-0-7"
+
+
+def test_what_is_put_back_under_no_id_is_no_message() -> None:
+    fault = decode_record(returned(b"{}", b"\xff no id"))
+
+    assert isinstance(fault, str)
+    assert "request_id must be" in fault
+
+
+@pytest.mark.parametrize(
+    ("kept", "request_id"),
+    [
+        (record(b'{"request_id":"r"}'), "r"),
+        (record(b"{}"), "t-3-42"),
+        (record(b'{"request_id":"not an id"}'), "t-3-42"),
+        (record(b"no json"), "t-3-42"),
+        (record(None), "t-3-42"),
+        (returned(None, b"t-0-3"), "t-0-3"),
+        (returned(b"no json", b"\xff"), "t-3-42"),
+    ],
+)
+def test_every_record_has_an_id(kept: Record, request_id: str) -> None:
+    assert request_id_of(kept) == request_id
