@@ -326,18 +326,16 @@ class _NeverFrozen(Tick):
 
 
 class DropsNotes:
-    """A `DeliveryLedger` that forgets every third write and says that it is safe."""
+    """A `DeliveryLedger` that says of every outcome that it is written, and writes none."""
 
     def __init__(self, ledger: DeliveryLedger) -> None:
         self._ledger = ledger
-        self._writes = 0
 
     async def write(self, shard: Shard, notes: Sequence[Note]) -> Sequence[int]:
-        self._writes += 1
-        if self._writes % 3:
-            return await self._ledger.write(shard, notes)
         end = (await self._ledger.extent(shard)).ledger.end
-        return range(end, end + len(notes))
+        kept = [note for note in notes if not isinstance(note, LedgerRecord)]
+        positions = iter(await self._ledger.write(shard, kept) if kept else ())
+        return [end if isinstance(note, LedgerRecord) else next(positions) for note in notes]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
