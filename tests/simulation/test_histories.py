@@ -20,6 +20,8 @@ import pytest
 from tests.simulation.history import History
 from tests.simulation.promises import broken_promises
 
+pytestmark = pytest.mark.timeout(600)  # seconds where the machine has time; other work may share it
+
 HISTORIES = int(os.environ.get("HERALD_HISTORIES", "2000"))
 IN_ONE_TEST = 100
 FOUND_SOMETHING_ONCE = (124, 674, 1400, 3159, 3587)

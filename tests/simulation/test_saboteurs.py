@@ -12,6 +12,8 @@ from tests.saboteurs import SABOTEURS
 from tests.simulation.history import History
 from tests.simulation.promises import broken_promises
 
+pytestmark = pytest.mark.timeout(600)  # seconds where the machine has time; other work may share it
+
 MOST = 1000
 """Far above what the slowest to find takes; it is found within a few dozen."""
 
