@@ -48,10 +48,14 @@ class ShardLoader:
 
     async def load(self, state: ShardState) -> Begin | None:
         """Where the shard is to be begun. None: it must not be read, and its `trouble` says why."""
+        told = False
         while True:
             try:
                 return await self._load(state)
-            except LogUnavailable:
+            except LogUnavailable as error:
+                if not told:
+                    logger.warning("a shard waits to be read: %s", error, extra=_where(state, "shard_waits"))
+                told = True
                 await self._clock.sleep(RETRY_SECONDS)
             except UnknownVersion as error:
                 self._stop(state, str(error))

@@ -286,6 +286,21 @@ async def test_a_load_that_breaks_off_goes_on_where_it_was() -> None:
     assert state.ledger.window.oldest == 150
 
 
+async def test_a_shard_that_cannot_be_loaded_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office(records=5)
+    state = office.shards.add(SHARD)
+    office.broker.loses_answers = True
+    loading = asyncio.create_task(office.loader.load(state))
+    await office.clock.advance(60.0)
+    assert not loading.done()
+
+    office.broker.loses_answers = False
+    await office.clock.advance(2.0)
+
+    assert loading.done()
+    assert [record.action for record in caplog.records] == ["shard_waits"]  # type: ignore[attr-defined]
+
+
 async def test_a_shard_that_comes_back_reads_only_what_was_added() -> None:
     office = Office(records=300)
     await office.note(*(noted(n) for n in range(50)))
