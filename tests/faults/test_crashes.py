@@ -35,6 +35,8 @@ async def test_a_consumer_killed_at_random_moments_loses_nothing_and_repeats_few
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
     draw, mails = random.Random(seed), any_scene.mails
     any_scene.set(delivery__concurrency=CONCURRENCY, delivery__first_retry_seconds=0.2)
+    # So often that a process that lives for a moment commits too.
+    any_scene.change(engine_options={"commit_seconds": 0.05})
     mails.always["content"] = say("250 2.0.0 ok", seconds=0.01)
     await any_scene.start()
     handfuls = shuffled(draw)

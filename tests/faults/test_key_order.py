@@ -77,7 +77,7 @@ async def test_keys_keep_their_order_while_processes_join_leave_and_die_and_the_
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
     draw = random.Random(seed)
     any_scene.set(delivery__concurrency=8, delivery__first_retry_seconds=0.2, delivery__max_retry_seconds=1)
-    any_scene.change(retry_policy={"defer_after_seconds": 0.5})
+    any_scene.change(retry_policy={"defer_after_seconds": 0.5}, engine_options={"commit_seconds": 0.05})
     site, mails = any_scene.site, any_scene.mails
     mails.always["content"] = say("250 2.0.0 ok", seconds=0.005)
     await any_scene.start()
