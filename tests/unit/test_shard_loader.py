@@ -17,7 +17,7 @@ from application.shards import HoldingLimits, Shards, ShardState
 from application.tick import Tick
 from application.where_to_begin import NEW_TOPIC
 from domain.errors import LogUnavailable, UnknownVersion
-from domain.ledger import Deferral, LedgerRecord, Note, Places, State, Written, digest_of
+from domain.ledger import Deferral, Extent, LedgerRecord, Note, Places, State, Written, digest_of
 from domain.log import NewRecord, Position, Shard
 from domain.topic import Start, Topic, TopicPlan
 from tests.engine_parts import SHARD, TOPIC, WEEK_MS, end_at_once, record
@@ -35,6 +35,12 @@ class WatchedLedger(MemoryLedger):
         self.read_from: list[Places] = []
         self.break_after: int | None = None
         self.newer_version = False
+        self.is_away = False
+
+    async def extent(self, shard: Shard) -> Extent:
+        if self.is_away:
+            raise LogUnavailable("away")
+        return await super().extent(shard)
 
     async def recall(self, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
         self.read_from.append(since)
@@ -289,12 +295,12 @@ async def test_a_load_that_breaks_off_goes_on_where_it_was() -> None:
 async def test_a_shard_that_cannot_be_loaded_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     office = Office(records=5)
     state = office.shards.add(SHARD)
-    office.broker.loses_answers = True
+    office.ledger.is_away = True
     loading = asyncio.create_task(office.loader.load(state))
     await office.clock.advance(60.0)
     assert not loading.done()
 
-    office.broker.loses_answers = False
+    office.ledger.is_away = False
     await office.clock.advance(2.0)
 
     assert loading.done()
