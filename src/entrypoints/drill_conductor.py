@@ -19,7 +19,7 @@ _BURST_SECONDS = 10.0
 # Keys whose recipients are put off around a kill, about one in each partition, so that positions are held;
 # and as many with several messages waiting who are turned away now and then, so that one may overtake.
 _PUT_OFF = 6
-_DEPTH = 10
+_DEPTH = 4
 _BREATH_SECONDS = 1.0  # of ordinary load before each round
 _POLL_SECONDS = 0.05
 _EASE_SECONDS = 3.0  # so often the gaps in the load grow by one while Herald makes up for an outage
@@ -119,6 +119,8 @@ class Conductor:
             self._is_over(done)
         promised = self._board.promised
         caught_up = [await self._caught_up(channel, promised) for channel in outage.channels]
+        if outage.act is Act.KILL:
+            self._parts.providers.doors[outage.group].moody = set()
         if all(caught_up) and done.over is not None:
             done.back_in = self._now() - done.over
         self._parts.show(done)
@@ -139,7 +141,7 @@ class Conductor:
         door = parts.providers.doors[outage.group]
         deep = parts.load.new_keys(_PUT_OFF)
         door.put_off = recipients(outage.group, parts.load.some_keys(_PUT_OFF))
-        door.moody = recipients(outage.group, deep)
+        door.moody = recipients(outage.group, deep)  # until all has arrived: they have their turns late
         try:
             await asyncio.sleep(_BREATH_SECONDS)
             await self._burst(outage.group, deep)
@@ -153,7 +155,7 @@ class Conductor:
             self._is_over(done)
             await asyncio.sleep(_BREATH_SECONDS)
         finally:
-            door.put_off, door.moody = set(), set()
+            door.put_off = set()
 
     async def _burst(self, channel: str, deep: Sequence[str]) -> None:
         """On return a part of it has arrived and the rest is in hand or next."""

@@ -112,6 +112,7 @@ async def test_on_kafka_a_broker_is_taken_down_too_by_the_commands_that_were_giv
     [
         ("commits-early", "lost"),
         ("forgets-lanes", "out_of_order"),
+        ("lets-others-pass", "out_of_order"),
         ("drops-ledger-writes", "beyond"),
     ],
 )
