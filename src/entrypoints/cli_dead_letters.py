@@ -55,7 +55,7 @@ def list_(
         click.echo(json.dumps(answer, ensure_ascii=False))
         return 0
     columns = ["id", "request id", "key", "reason", "error", "attempts", "failed at", "replays"]
-    show_table(columns, [_row(letter) for letter in answer["dead_letters"]])
+    show_table(columns, list(map(_row, page.letters, answer["dead_letters"])))
     if page.next is not None:
         click.echo(f"There are more: add --after {page.next}", err=True)
     return 0
@@ -218,8 +218,9 @@ async def _get(invocation: Invocation, settings: "Settings", letter_id: str) -> 
     return kept
 
 
-def _row(letter: "Mapping[str, Any]") -> list[str]:
+def _row(kept: "KeptLetter", letter: "Mapping[str, Any]") -> list[str]:
     error = letter["error"]
     shown = f"{error[:_ERROR_SHOWN]}…" if len(error) > _ERROR_SHOWN else error
     cells = [letter["id"], letter["request_id"], letter["key"] or "", letter["reason"], shown]
-    return [printable(str(c)) for c in (*cells, letter["attempts"], letter["failed_at"], letter["replays"])]
+    replays = f"{kept.replays}{', sent again' if kept.replayed else ''}{', parked' if kept.is_parked else ''}"
+    return [printable(str(cell)) for cell in (*cells, letter["attempts"], letter["failed_at"], replays)]

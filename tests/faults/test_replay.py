@@ -138,7 +138,7 @@ async def test_a_replay_killed_in_the_middle_goes_on_without_a_repeat_also_while
     ids = await dead_in(any_scene, 30)
     any_scene.mails.by_recipient = {}
 
-    killed = any_scene.site.start("dead-letters", "replay", "--all", "--yes", "--rate", "5")
+    killed = any_scene.site.start("dead-letters", "replay", "--all", "--yes", "--rate", "3")
     assert await any_scene.mailed_count(4), any_scene.site.output()
     killed.send_signal(signal.SIGKILL)
     assert await asyncio.to_thread(killed.wait, 10) == -signal.SIGKILL

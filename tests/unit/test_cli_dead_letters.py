@@ -137,6 +137,18 @@ def test_filters_narrow(
     assert [one["offset"] for one in json.loads(capsys.readouterr().out)["dead_letters"]] == offsets
 
 
+def test_the_list_tells_what_was_sent_again_from_what_died_again_and_what_is_parked(
+    programs: OneArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for offset, replays in enumerate((b"0", b"0", b"1", b"3")):
+        programs.keep(offset, of_record={"headers": (("herald-replay", replays),)})
+    call(programs, "replay", "--yes", "transactions.email-0-1")
+    call(programs, "list")
+    _, _, *rows = capsys.readouterr().out.splitlines()
+
+    assert [re.split(" {2,}", row)[-1] for row in rows] == ["0", "1, sent again", "1", "3, parked"]
+
+
 def test_show_shows_everything_line_by_line(programs: OneArchive, capsys: pytest.CaptureFixture[str]) -> None:
     programs.keep(3)
     code = call(programs, "show", "transactions.email-0-3")
