@@ -8,7 +8,7 @@ from application.counts import DeliveryCounts
 from application.shards import Shards, ShardState
 from application.tick import Tick
 from domain.errors import LogUnavailable
-from domain.log import Shard
+from domain.log import Position, Shard
 from domain.ports import Clock, MessageLog
 
 logger = logging.getLogger("herald.positions")
@@ -58,6 +58,11 @@ class Positions:
                 state.committed = position
                 state.ledger.forget_below(position.offset)
             self._note_confirmed(None)
+
+    async def commit_first(self, state: ShardState, position: Position) -> None:
+        """Where the group begins that never committed. Raises `LogUnavailable`."""
+        self._tick.check()
+        await self._log.commit({state.shard: position})
 
     async def measure(self) -> bool:
         """Asks for the shards' ends, for the lag; False when the log does not answer."""

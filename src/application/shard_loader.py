@@ -74,7 +74,7 @@ class ShardLoader:
         self._tell(state, begin)
         if position is None:
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
-            await self._log.commit({state.shard: position})
+            await self._positions.commit_first(state, position)
         state.ledger.forget_below(position.offset)
         self._shards.forget_old(state, self._clock.now())
         return Begin(begin.offset, position)

@@ -410,12 +410,13 @@ class History:
         await asyncio.sleep(250.0)
         for shard, position in before.items():
             stands_still = position == self.committed(shard) < self.end_of(shard)
-            if stands_still and self.processes and not self.may_stand_still(shard):
+            if stands_still and self.processes and not self.may_stand_still:
                 self.held_back.append(f"{shard.partition}-{position} at {self.clock.monotonic():.3f}")
 
-    def may_stand_still(self, shard: Shard) -> bool:
-        """Whether about as much is put off as may be: room is looked for with the next retry only."""
-        return len(self.witness.deferred[shard]) + 1 >= self.options.limits.deferred
+    @property
+    def may_stand_still(self) -> bool:
+        """Whether as much may be put off as is allowed: room is looked for with the next retry only."""
+        return self.options.limits.deferred < 1000
 
     # The end ----------------------------------------------------------------------------------
 
