@@ -124,7 +124,7 @@ class DeliveryEngine:
         return self._monitor.snapshot(self._group, channel_up=not self.breaker.is_open)
 
     def trouble(self) -> str | None:
-        """Why a shard is not read though it is ours, if that is so: a person has to look."""
+        """Why a shard is not read though it is ours, if that is so."""
         return self.shards.trouble()
 
     def stalled(self) -> bool:

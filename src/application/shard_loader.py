@@ -47,15 +47,12 @@ class ShardLoader:
         self._topics = topics
 
     async def load(self, state: ShardState) -> Begin | None:
-        """Where the shard is to be begun. None: it must not be read, and its `trouble` says why."""
-        told = False
+        """Where the shard is to be begun; None: it must not be read. `trouble` says why, or why it waits."""
         while True:
             try:
                 return await self._load(state)
             except LogUnavailable as error:
-                if not told:
-                    logger.warning("a shard waits to be read: %s", error, extra=_where(state, "shard_waits"))
-                told = True
+                self._wait(state, str(error))
                 await self._clock.sleep(RETRY_SECONDS)
             except UnknownVersion as error:
                 self._stop(state, str(error))
@@ -75,6 +72,7 @@ class ShardLoader:
         if position is None:
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
             await self._positions.commit_first(state, position)
+        state.trouble = None
         state.ledger.forget_below(position.offset)
         self._shards.forget_old(state, self._clock.now())
         return Begin(begin.offset, position)
@@ -121,6 +119,11 @@ class ShardLoader:
             )
         if begin.lost:
             self._positions.note_overtaken(state, begin.lost)
+
+    def _wait(self, state: ShardState, reason: str) -> None:
+        if state.trouble is None:
+            logger.warning("a shard waits to be read: %s", reason, extra=_where(state, "shard_waits"))
+        state.trouble = f"waits to be read: {reason}"
 
     def _stop(self, state: ShardState, reason: str) -> None:
         self._shards.forget(state.shard)

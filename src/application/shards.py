@@ -85,7 +85,7 @@ class ShardState:
         self.deferrals_full = False
         self.begun = False
         self.yielding = False  # being taken away: what fails now is left for the next owner
-        self.trouble: str | None = None  # why the shard is not read; a person has to look
+        self.trouble: str | None = None  # why the shard is not read
 
     def begin(self, offset: int, committed: Position) -> None:
         self.offsets = OffsetTracker(offset)

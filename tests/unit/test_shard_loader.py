@@ -299,11 +299,13 @@ async def test_a_shard_that_cannot_be_loaded_says_so_once(caplog: pytest.LogCapt
     loading = asyncio.create_task(office.loader.load(state))
     await office.clock.advance(60.0)
     assert not loading.done()
+    assert office.shards.trouble() == "transactions-0: waits to be read: away"
 
     office.ledger.is_away = False
     await office.clock.advance(2.0)
 
     assert loading.done()
+    assert office.shards.trouble() is None
     assert [record.action for record in caplog.records] == ["shard_waits"]  # type: ignore[attr-defined]
 
 
