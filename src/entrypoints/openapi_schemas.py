@@ -84,7 +84,7 @@ def _message(topics: Sequence[str]) -> Json:
         "properties": {
             "request_id": _or_empty(
                 REQUEST_ID,
-                "A UUID of version 7 is made if absent. Sent again with the same id, it is delivered again.",
+                "A UUID of version 7 is made if absent. The same message again with it is delivered once.",
             ),
             "topic_name": {"type": "string", "enum": list(topics)},
             "message_body": _optional(
