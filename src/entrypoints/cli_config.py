@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.cli_options import Invocation, as_json, example, with_settings, with_sources
 from entrypoints.tables import show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from entrypoints.settings import Loaded
 
 
@@ -42,14 +45,18 @@ def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> i
 
 
 @config.command(epilog=example("herald config check --config /etc/herald.toml"))
-@with_settings
-def check(_: Invocation, loaded: "Loaded") -> int:
+@with_sources
+def check(invocation: Invocation, config: "Path | None", assignments: "Sequence[str]") -> int:
     """Every mistake in the settings. The files that they name count too; exit code 1 where there is one."""
     from entrypoints.settings import SettingsError  # noqa: PLC0415 - quick start
     from entrypoints.settings_files import mistakes_in_files  # noqa: PLC0415 - quick start
 
+    try:
+        loaded = invocation.load(config, assignments)
+    except SettingsError as error:
+        raise SettingsError([*error.mistakes, *mistakes_in_files(error.right)], error.right) from None
     if mistakes := list(mistakes_in_files(loaded.settings)):
-        raise SettingsError(mistakes)
+        raise SettingsError(mistakes, loaded.settings)
     given = sum(origin != "default" for origin in loaded.origins.values())
     click.echo(
         f"The settings are right: {given} given, {len(loaded.origins) - given} left at their defaults."

@@ -50,8 +50,12 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         return command(invocation, invocation.load(config, assignments), **options)
 
-    given_settings = click.pass_obj(functools.update_wrapper(loading, command))
-    return _config(_set(given_settings))
+    return with_sources(functools.update_wrapper(loading, command))
+
+
+def with_sources(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--config` and `--set`; the command gets the invocation and, not read yet, where settings are."""
+    return _config(_set(click.pass_obj(command)))
 
 
 _config = click.option(

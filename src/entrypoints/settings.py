@@ -32,10 +32,14 @@ DEFAULT = "default"
 
 
 class SettingsError(HeraldError):
-    """All mistakes in the settings; `mistakes` has a line for each, with where it was made."""
+    """All mistakes in the settings; `mistakes` has a line for each, with where it was made.
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
+    `right`: the settings without those.
+    """
+
+    def __init__(self, mistakes: Sequence[str], right: Settings) -> None:
         self.mistakes = tuple(mistakes)
+        self.right = right
         count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         super().__init__("\n  ".join([f"{count} in the settings:", *mistakes]))
 
@@ -87,7 +91,7 @@ def load_settings(
     mistakes += wrong
     mistakes += _contradictions(settings, given, {mistake.name for mistake in mistakes})
     if mistakes:
-        raise SettingsError([str(mistake) for mistake in mistakes])
+        raise SettingsError([str(mistake) for mistake in mistakes], settings)
     return Loaded(settings, {name: _origin(given, name) for name in known_fields()})
 
 

@@ -315,6 +315,22 @@ def test_config_check_looks_into_the_files_that_are_named(call: Call, tmp_path: 
     ] == []
 
 
+def test_config_check_looks_into_the_files_also_where_settings_are_wrong(call: Call, tmp_path: Path) -> None:
+    said = call(
+        "config",
+        "check",
+        *("--set", "api.port=many"),
+        *("--set", f"api.keys_file={tmp_path / 'missing'}"),
+        *("--set", f"templates.directory={tmp_path / 'missing'}"),
+    )
+
+    assert [line.split()[:2] for line in said.err.splitlines()[1:]] == [
+        ["--set:", "api.port"],
+        ["api.keys_file:", "the"],
+        ["templates.directory:", "templates.directory"],
+    ]
+
+
 def test_config_show_prints_value_and_origin_of_each_setting(call: Call) -> None:
     said = call("config", "show", "--set", "api.port=9000", HERALD_SMTP__HOST="mail")
 
