@@ -80,8 +80,7 @@ def show(invocation: Invocation, loaded: "Loaded", *, letter_id: str, as_json: b
     rows = [*((name.replace("_", " "), value) for name, value in told.items()), *headers]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        shown = "" if value is None else printable(str(value))
-        click.echo(f"{printable(name):{width}}  {shown}".rstrip())
+        click.echo(f"{printable(name):{width}}  {_shown(value)}".rstrip())
     return 0
 
 
@@ -130,6 +129,12 @@ def replay(
     if trouble := _trouble(counts, by_id=bool(ids)):
         raise HeraldError(trouble)
     return 0
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else printable(str(value))
 
 
 def _chosen(settings: "Settings", ids: tuple[str, ...], filters: Filters, *, everything: bool) -> "Chosen":

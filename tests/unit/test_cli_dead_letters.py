@@ -158,7 +158,7 @@ def test_show_shows_everything_line_by_line(programs: OneArchive, capsys: pytest
     assert code == 0
     assert lines["value"] == [(VALUE % 3).decode()]
     assert lines["header traceparent"] == ["00-1"]
-    assert [lines[name] for name in ("reason", "parked", "replayed by")] == [["refused"], ["False"], []]
+    assert [lines[name] for name in ("reason", "parked", "replayed by")] == [["refused"], ["no"], []]
 
 
 def test_show_as_json_has_bytes_that_are_no_text_in_base64(
