@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,10 +40,12 @@ class KafkaGroupLags:
         self._timeout = timeout_seconds
         self._admin_class = admin_class
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
+        self._found: set[str] = set()
         # The reader reads a partition once at a time.
         self._turn = asyncio.Lock()
 
     async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
+        await self._need({shard.topic for shard in shards})
         # The positions first: one that is asked for later may be beyond the ends.
         positions = await self._positions(group, shards)
         async with self._turn:
@@ -57,6 +60,7 @@ class KafkaGroupLags:
     async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
         partition = TopicPartition(deferred_topic(shard.topic, group), shard.partition)
         times: dict[int, float] = {}
+        await self._need({partition.topic})
         async with self._turn:
             bounds = (await self._reader.bounds([partition]))[partition]
             first = max(since, bounds.first)
@@ -69,6 +73,11 @@ class KafkaGroupLags:
                         else:
                             times.pop(note.offset, None)
         return PutOff(len(times), min(times.values(), default=None))
+
+    async def _need(self, topics: AbstractSet[str]) -> None:
+        if missing := await self._reader.missing(topics - self._found):
+            raise LogUnavailable(f"Kafka has no topic {', '.join(missing)}: run 'herald topics apply'")
+        self._found |= topics
 
     async def _positions(self, group: str, shards: Sequence[Shard]) -> Mapping[Shard, Position | None]:
         """A coordinator that is only just being made, or moves, is waited for."""

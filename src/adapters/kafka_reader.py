@@ -8,6 +8,7 @@ nobody has needed it for a while.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
@@ -53,6 +54,11 @@ class KafkaReader:
         if self._client is not None:
             self._retire(self._client)
         await asyncio.gather(*self._leavers, return_exceptions=True)
+
+    async def missing(self, topics: AbstractSet[str]) -> list[str]:
+        """Those that Kafka does not have: `bounds` would wait for them in vain. Raises `LogUnavailable`."""
+        async with self._using() as client, asyncio.timeout(self._answer):
+            return sorted(topics - await client.consumer.topics())
 
     async def bounds(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
         """First and next offset of each. Raises `LogUnavailable`."""

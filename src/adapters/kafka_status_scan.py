@@ -57,7 +57,8 @@ class KafkaStatusScan:
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
 
     async def find(self, request_id: str, topics: AbstractSet[str]) -> MessageStatus | None:
-        asked = [topic for topic in self._topics if topic.name in topics]
+        missing = await self._reader.missing(topics)
+        asked = [topic for topic in self._topics if topic.name in topics and topic.name not in missing]
         likely = likely_shards(request_id, asked)
         if found := await self._look(request_id, likely):
             return found

@@ -6,6 +6,7 @@ from typing import Self
 
 from adapters.memory_broker import MemoryBroker, NoteLog
 from adapters.message_sighting import sighting_of
+from domain.errors import LogUnavailable
 from domain.lag import PutOff, Standing
 from domain.ledger import Deferral, LedgerRecord, Note, Tombstone
 from domain.log import Shard
@@ -78,6 +79,8 @@ class MemoryGroupLags:
         return [self._standing(group, shard) for shard in shards]
 
     def _standing(self, group: str, shard: Shard) -> Standing:
+        if shard not in self._broker.shards([shard.topic]):
+            raise LogUnavailable(f"the log has no partition {shard.partition} of {shard.topic}")
         bounds = self._broker.bounds(shard)
         position = self._broker.positions.get((group, shard))
         at = max(bounds.first, position.offset if position else 0)

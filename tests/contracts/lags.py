@@ -8,7 +8,7 @@ from domain.errors import LogUnavailable
 from domain.lag import PutOff
 from domain.ledger import Deferral, Tombstone
 from domain.log import Bounds, Position, Record, Shard
-from tests.contracts.rig import PARTITIONS, Rig
+from tests.contracts.rig import PARTITIONS, Rig, new_name
 from tests.contracts.status import Story
 
 TIME = 1_800_000_000.0
@@ -86,6 +86,13 @@ class GroupLagsContract:
             nothing = await lags.put_off("sms", shard, 0)
 
         assert (found, nothing) == (PutOff(2, TIME + 1), PutOff(0, None))
+
+    async def test_a_topic_that_is_not_made_yet_is_told_by_its_name(self, rig: Rig) -> None:
+        not_made = new_name()
+
+        async with rig.lags() as lags:
+            with pytest.raises(LogUnavailable, match=not_made):
+                await lags.standings("email", [Shard(not_made, 0)])
 
     async def test_a_log_that_does_not_answer_says_so(self, rig: Rig) -> None:
         async with rig.unreachable_lags() as lags:

@@ -82,6 +82,13 @@ class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
 class TestKafkaLedger(OnKafka, LedgerContract): ...
 
 
+async def test_a_topic_that_is_not_made_yet_has_no_message_that_is_known(kafka_address: str) -> None:
+    rig = KafkaRig(kafka_address)
+
+    async with rig.status_view() as view:
+        assert await view.find("r-1", {rig.topic}) is None
+
+
 async def test_a_view_of_a_topic_that_was_made_anew_must_begin_anew(kafka_address: str) -> None:
     rig = await KafkaRig(kafka_address).make_topics()
     await Story(rig).publish("r-1", rig.shard(0))
