@@ -13,8 +13,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from domain.dead_letter import REQUEST_ID as RETURNED_ID
-from domain.dead_letter import own_id
+from domain.dead_letter import given_id, id_without_message, own_id
 from domain.log import Record
 from domain.message import (
     BODY_LIMIT,
@@ -228,7 +227,7 @@ def decode_record(record: Record) -> Message | str:
         stored = _stored_decoder.decode(value)
     except DECODE_ERRORS as error:
         return f"the record is not a message: {what_is_wrong(value, error)}"
-    request_id = _given_id(record) or stored.request_id
+    request_id = given_id(record) or stored.request_id
     if request_id and not _is_request_id(request_id):
         return "the record is not a message: request_id must be 1 to 128 of A-Z a-z 0-9 . _ : -"
     return Message(
@@ -249,11 +248,4 @@ def request_id_of(record: Record) -> str:
     message = decode_record(record)
     if isinstance(message, Message):
         return message.request_id
-    given = _given_id(record)
-    return given if given and _is_request_id(given) else own_id(record)
-
-
-def _given_id(record: Record) -> str | None:
-    """What whoever put the record back says is its id."""
-    given = next((value for name, value in record.headers if name == RETURNED_ID), None)
-    return None if given is None else given.decode("utf-8", "replace")
+    return id_without_message(record)

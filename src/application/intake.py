@@ -8,7 +8,7 @@ from application.channel import Channel
 from application.delivery import Delivery
 from application.shards import ShardState
 from application.verdict import Dead
-from domain.dead_letter import FOR_GROUP, REQUEST_ID, own_id
+from domain.dead_letter import FOR_GROUP, id_without_message
 from domain.expiry import expiry_of
 from domain.ledger import Deferral, State, digest_of
 from domain.log import Record
@@ -157,7 +157,7 @@ class Intake:
             message = self.decode(record)
             if isinstance(message, str):
                 dead = Dead(DeadLetterReason.UNDECODABLE, message)
-                return Unsendable(record, state, size, dead, record_id(record))
+                return Unsendable(record, state, size, dead, id_without_message(record))
             if not self.channel.is_for(message):
                 return SKIPPED
             return self._checked(record, message, state, size)
@@ -165,7 +165,7 @@ class Intake:
             # Our bug. One record must not end the process, and the next one, and the next.
             logger.exception("reading a record failed by a bug in Herald", extra={"action": "intake_bug"})
             dead = Dead(DeadLetterReason.UNDECODABLE, "a bug in Herald; its log has the details")
-            return Unsendable(record, state, size, dead, record_id(record))
+            return Unsendable(record, state, size, dead, id_without_message(record))
 
     def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Taken:
         if fault := self.channel.fault(message):
@@ -205,11 +205,3 @@ def _unsendable(delivery: Delivery, reason: DeadLetterReason, error: str) -> Uns
 def is_for_another(record: Record, group: str) -> bool:
     """Whether the record was put back into its topic for one group alone, and not for this one."""
     return any(name == FOR_GROUP and value != group.encode() for name, value in record.headers)
-
-
-def record_id(record: Record) -> str:
-    """The id of a record whose value tells none."""
-    given = next((value for name, value in record.headers if name == REQUEST_ID), None)
-    if given is not None:
-        return given.decode("utf-8", "replace")
-    return own_id(record)

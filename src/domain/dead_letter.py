@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from domain.log import Headers, Record
+from domain.message import REQUEST_ID as ID_FORM
 from domain.outcome import DeadLetterReason
 
 MOST_REPLAYS = 3
@@ -166,6 +167,18 @@ def returned_id(kept: KeptLetter) -> str:
     return kept.request_id
 
 
+def given_id(record: Record) -> str | None:
+    """What whoever put the record back says is its id; any producer may write such a header."""
+    given = next((value for name, value in record.headers if name == REQUEST_ID), None)
+    return None if given is None else given.decode("utf-8", "replace")
+
+
+def id_without_message(record: Record) -> str:
+    """The id of a record whose value tells none."""
+    given = given_id(record)
+    return given if given and _is_request_id(given) else own_id(record)
+
+
 def own_id(record: Record) -> str:
     """The id of a record that has none."""
     return f"{record.shard.topic}-{record.shard.partition}-{record.offset}"
@@ -176,6 +189,7 @@ _ID = rf"({_NAME})\.([A-Za-z0-9_-]{{1,100}})-([0-9]{{1,9}})-([0-9]{{1,18}})"
 PLACE = rf"^([0-9]{{1,12}}(?:\.[0-9]{{1,12}})?)~{_ID}\Z"
 """What `str` of a place gives."""
 
+_is_request_id = re.compile(ID_FORM).match
 _is_id = re.compile(rf"{_ID}\Z").match
 _is_place = re.compile(PLACE).match
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.memory import MemoryPublisher
 from application.engine_options import EngineOptions
-from domain.dead_letter import FOR_GROUP
+from domain.dead_letter import FOR_GROUP, REQUEST_ID
 from domain.ledger import LedgerRecord, State, digest_of
 from domain.log import Headers, NewRecord, Position, Shard
 from domain.outcome import Refused, TryAgain
@@ -292,3 +292,17 @@ async def test_an_id_that_was_sent_before_the_topics_retention_may_be_used_anew(
 
     assert world.channel.sent == ["one", "one"]
     assert world.letters() == []
+
+
+@pytest.mark.parametrize("given", [b"x" * 70_000, b"not an id", b"\xff"])
+async def test_a_header_that_is_no_id_does_not_become_the_id_of_an_undecodable_record(given: bytes) -> None:
+    # Any producer may write it, and Kafka's ledger has no room for a very long one: a record like that
+    # would end each process that takes it.
+    world = World()
+    await MemoryPublisher(world.broker).publish([NewRecord(SHARD, None, b"not json", ((REQUEST_ID, given),))])
+
+    async with world.running():
+        await world.clock.advance(3.0)
+
+    assert world.letters() == [(0, "undecodable")]
+    assert notes(world) == [(0, f"{TOPIC}-0-0", State.DEAD)]
