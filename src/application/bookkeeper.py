@@ -89,7 +89,9 @@ class Bookkeeper:
 
     def follow(self, delivery: Delivery) -> None:
         """A message just taken is kept apart too, if one before it in its lane is."""
-        if self._lanes.behind_deferred(delivery) and self.look_at_bound(delivery.shard):
+        if delivery.is_deferred or not self._lanes.behind_deferred(delivery):
+            return
+        if self.look_at_bound(delivery.shard):
             self._put(delivery)
             self.look_at_bound(delivery.shard)
 

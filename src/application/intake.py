@@ -131,11 +131,14 @@ class Intake:
         return True
 
     def _go_on(self, delivery: Delivery, attempts: int, uncertain: int, due: float) -> None:
-        """`due` in epoch seconds; a message's waiting survives the process that began it."""
+        """`due` in epoch seconds; a message's waiting survives the process that began it.
+
+        Not where it is longer than any: then the clock was wrong when that was written, or is now.
+        """
         delivery.attempts = delivery.failures = attempts
         delivery.uncertain = uncertain
         if due > (now := self.clock.now()):
-            delivery.due = self.clock.monotonic() + due - now
+            delivery.due = self.clock.monotonic() + min(due - now, self.policy.longest_wait)
             if uncertain:
                 delivery.uncertain_until = delivery.due
 

@@ -33,6 +33,11 @@ class RetryPolicy:
         """Seconds to wait at least after the `uncertain`th lost answer (1 is the first)."""
         return self.uncertain_waits[min(uncertain, len(self.uncertain_waits)) - 1]
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds; nobody waits longer for anything that one try could tell."""
+        return max(self.max_seconds, *self.uncertain_waits)
+
     def is_spent(self, attempts: int) -> bool:
         """Whether a message that failed so often has had all its attempts."""
         return attempts >= self.max_attempts

@@ -354,6 +354,38 @@ async def test_what_is_loaded_below_the_commit_goes_on_at_once_and_in_the_logs_o
     assert still_put_off(world) == []
 
 
+async def test_what_is_loaded_is_not_written_down_once_more() -> None:
+    # Each rebalance would write every waiting message of a key again, up to the bound of a shard.
+    world = World()
+    world.channel.answer = failing("a0")
+    await world.post(*ids("a", 5), key="a")
+    records = world.broker.read(SHARD, 0, 4)
+    due = world.clock.now() + 600.0
+    kept = [Deferral(record=one, due=0.0 if one.offset else due) for one in records]
+    await MemoryLedger(world.broker, GROUP).write(SHARD, kept)
+    world.broker.positions[GROUP, SHARD] = Position(2, "1 0 0")
+
+    async with world.running():
+        await world.clock.advance(5.0)
+
+    assert [put.record.offset for put in puts(world)] == [0, 1, 2, 3, 4]
+    assert world.committed() == 5
+
+
+async def test_a_clock_that_was_far_ahead_when_a_message_was_put_off_does_not_hold_it_for_years() -> None:
+    world = World(options=RARELY)
+    await world.post("bad")
+    [record] = world.broker.read(SHARD, 0, 1)
+    due = world.clock.now() + 4 * 365 * 86_400.0
+    await MemoryLedger(world.broker, GROUP).write(SHARD, [Deferral(record=record, attempts=3, due=due)])
+    world.broker.positions[GROUP, SHARD] = Position(1, "1 0 0")
+
+    async with world.running():
+        await world.clock.advance(3601.0)
+
+    assert world.channel.sent == ["bad"]
+
+
 async def test_what_is_loaded_and_gone_from_the_log_is_sent_all_the_same() -> None:
     world = World()
     await world.post(*ids("a", 5), key="a")
