@@ -81,7 +81,7 @@ class ShardLoader:
         """Folds what this process does not know yet; a call that was broken off goes on where it was."""
         needed = read_metadata(position.metadata if position else "")
         known = state.ledger
-        went_back = position is not None and position.offset < known.forgotten_below
+        went_back = (position.offset if position else 0) < known.forgotten_below
         if went_back or _is_before(extent, known.next):
             known = state.ledger = self._shards.forget(state.shard)
         since = known.next

@@ -350,6 +350,23 @@ async def test_a_position_that_was_set_back_meanwhile_reads_again_what_had_been_
     assert state.ledger.has_ended(12, "id-12")
 
 
+async def test_a_position_that_is_gone_meanwhile_reads_again_what_had_been_forgotten() -> None:
+    # The ledger says where to go on, which may be below what was committed and forgotten.
+    office = Office(records=10)
+    await office.note(*(noted(n, State.DEAD, low=2) for n in range(5)))
+    office.commit(5, "1 5 0")
+    first, _ = await office.load()
+    office.shards.remove([SHARD])
+    del office.broker.positions[GROUP, SHARD]
+
+    again, begin = await office.load()
+
+    assert first.ledger.forgotten_below == 5
+    assert begin is not None
+    assert begin.offset == 2
+    assert again.ledger.has_ended(4, "id-4")
+
+
 async def test_notes_that_were_made_anew_are_read_from_their_beginning() -> None:
     office = Office(records=300)
     await office.note(*(noted(n) for n in range(50)))
