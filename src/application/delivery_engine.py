@@ -238,9 +238,10 @@ class DeliveryEngine:
     async def _yield(self, shards: AbstractSet[Shard], seconds: float) -> None:
         """Takes nothing new of the shards, lets what is in flight end in time, commits, lets go."""
         self._let_go(shards)
-        if not await within(self._clock, seconds, self._quiet(shards)):
-            for delivery in await self._cut_off(shards):
-                self._settlement.cut_off(delivery)
+        await within(self._clock, seconds, self._quiet(shards))
+        # Also where all is quiet: a stop may have come while a rebalance was cutting off.
+        for delivery in await self._cut_off(shards):
+            self._settlement.cut_off(delivery)
         recorder = self._books.recorder
         await within(self._clock, self._options.record_seconds, recorder.quiet(shards))
         await self._positions.commit()
@@ -288,6 +289,8 @@ class DeliveryEngine:
         while True:
             await self._clock.sleep(self._options.commit_seconds)
             await self._positions.commit()
+            if [state for state in self.shards if self.shards.drained(state)]:
+                self._poll_again()
 
     async def _measure_regularly(self) -> None:
         while True:

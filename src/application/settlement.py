@@ -35,7 +35,7 @@ class Settlement:
                 self._put_off(delivery, verdict, before, reason)
             case Back():
                 if not delivery.shard.yielding:
-                    self.lanes.give_back(delivery)
+                    self._give_back(delivery)
 
     def expire(self, delivery: Delivery) -> None:
         """Its time is over before it was sent."""
@@ -61,6 +61,13 @@ class Settlement:
         self.lanes.retry(delivery, later.due)
         if later.defer or delivery.is_deferred:
             self.books.defer(delivery)
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """One that was a probe before its time goes on waiting: an outage must not hurry its attempts."""
+        if delivery.due > self.clock.monotonic():
+            self.lanes.retry(delivery, delivery.due)
+        else:
+            self.lanes.give_back(delivery)
 
     def _count(self, delivery: Delivery, outcome: str) -> None:
         self.counts.deliveries[delivery.shard.shard.topic, outcome] += 1

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class HoldingLimits:
     """What one process holds. `records` and `bytes`: not yet finished, shared evenly by its shards.
 
-    `run_ahead`: finished records above a shard's lowest unfinished one. `deferred`, `deferred_bytes`: of one
-    shard, kept apart.
+    Of one shard: `run_ahead`: finished records above the lowest unfinished one. `uncommitted`: finished below
+    it and not committed, each of which is remembered. `deferred`, `deferred_bytes`: kept apart.
     """
 
     records: int = 10_000
     bytes: int = 64 * 1024 * 1024
     run_ahead: int = 10_000
+    uncommitted: int = 100_000
     deferred: int = 10_000
     deferred_bytes: int = 64 * 1024 * 1024
 
@@ -126,6 +127,11 @@ class ShardState:
         return self.held.get(self.offsets.safe)
 
     @property
+    def uncommitted(self) -> int:
+        """How far the last commit is behind what may be committed."""
+        return self.offsets.safe - self.committed.offset
+
+    @property
     def position(self) -> Position:
         """Where the group stands, and what it needs to go on from there."""
         offset = self.offsets.safe
@@ -198,6 +204,7 @@ class Shards:
             len(state.held) >= max(1, limits.records // share)
             or state.held_bytes >= max(1, limits.bytes // share)
             or self.ran_ahead(state)
+            or state.uncommitted >= limits.uncommitted
         )
 
     def ran_ahead(self, state: ShardState) -> bool:
@@ -213,6 +220,7 @@ class Shards:
             len(state.held) > limits.records // share
             or state.held_bytes > limits.bytes // share
             or state.offsets.run_ahead > limits.run_ahead // 2
+            or state.uncommitted > limits.uncommitted // 2
         )
         return not state.full
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,10 +14,12 @@ from application.circuit_breaker import CircuitBreaker
 from application.engine_options import EngineOptions
 from application.shards import HoldingLimits, Shards
 from domain.dead_letter import DeadLetter
-from domain.errors import StorageBroken
+from domain.errors import LogUnavailable, StorageBroken
+from domain.ledger import LedgerRecord, State
 from domain.log import Position, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
+from domain.retry import RetryPolicy
 from domain.topic import Start
 from tests.engine_parts import SHARD, TOPIC, AbsentDeadLetters, World, jitter
 from tests.fakes import ScriptedChannel
@@ -144,6 +147,96 @@ async def test_a_stop_waits_no_longer_than_drain_seconds_for_a_letter() -> None:
 
         assert running.task.done()
         assert world.committed() == 0
+
+
+async def test_a_message_that_probed_in_vain_waits_for_its_retry_as_before() -> None:
+    # It was tried as soon as the channel was back: a channel that fails now and then used up its attempts.
+    world = World(policy=RetryPolicy(first_seconds=600.0))
+    channel = world.channel
+    channel.answer = lambda _: TryAgain("451")
+    waiting = ids("waits", 2)
+    await world.post(*waiting)
+
+    async with world.running():
+        await world.clock.advance(1.0)
+        channel.answer = lambda _: DOWN
+        await world.post(*ids("m", 3))
+        await world.clock.advance(60.0)
+        channel.answer = lambda message: TryAgain("451") if message.request_id in waiting else Delivered()
+        await world.clock.advance(500.0)
+        assert "m2" in channel.sent
+        assert set(waiting) < set(channel.probes)
+        assert sum(channel.asked.count(one) - channel.probes.count(one) for one in waiting) == 2
+
+        channel.answer = None
+        await world.clock.advance(1200.0)
+        assert set(waiting) < set(channel.sent)
+
+
+class SlowToEnd(ScriptedChannel):
+    """Its connection takes a moment to close when a send is cancelled."""
+
+    def __init__(self, ends: asyncio.Event) -> None:
+        super().__init__()
+        self.ends = ends
+
+    async def deliver(self, message: Message, *, probe: bool) -> Outcome:
+        try:
+            return await super().deliver(message, probe=probe)
+        except asyncio.CancelledError:
+            await self.ends.wait()
+            raise
+
+
+async def test_a_stop_while_a_rebalance_cuts_off_a_send_still_notes_that_its_answer_is_lost() -> None:
+    # The next owner would have sent it again at once, and not counted it.
+    world = World(channel=SlowToEnd(asyncio.Event()), options=EngineOptions(concurrency=2, drain_seconds=2.0))
+    world.channel.hold = asyncio.Event()
+    await world.post("m")
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+        world.broker.group("email").rebalance()
+        await world.clock.advance(2.5)
+        await running.drain()
+        assert isinstance(world.channel, SlowToEnd)
+        world.channel.ends.set()
+        await world.clock.advance(10.0)
+        assert running.task.done()
+
+    notes = world.broker.ledgers["email", SHARD].notes
+    assert [note.state for note in notes if isinstance(note, LedgerRecord)] == [State.UNCERTAIN]
+
+
+class Uncommitted(MemoryLog):
+    """Takes no commits for a while."""
+
+    away = True
+
+    async def commit(self, positions: Mapping[Shard, Position]) -> None:
+        if self.away:
+            raise LogUnavailable("no coordinator")
+        await super().commit(positions)
+
+
+async def test_while_nothing_is_committed_no_more_than_so_much_is_taken() -> None:
+    # All that ends is remembered until the position has passed it, so without end it must not be taken.
+    limits = HoldingLimits(uncommitted=100)
+    options = EngineOptions(concurrency=8, fetch_limit=10, limits=limits)
+    world = World(options=options, log_type=Uncommitted)
+    world.broker.positions["email", SHARD] = Position(0)
+    await world.post(*ids("m", 400))
+
+    async with world.running() as running:
+        await world.clock.advance(30.0)
+        assert 100 <= len(world.channel.sent) < 150
+
+        assert isinstance(running.log, Uncommitted)
+        running.log.away = False
+        await world.clock.advance(30.0)
+
+        assert len(world.channel.sent) == len(set(world.channel.sent)) == 400
+        assert world.committed() == 400
 
 
 async def test_the_letter_of_a_lost_shard_is_left_to_its_next_owner() -> None:
