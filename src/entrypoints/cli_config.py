@@ -40,7 +40,7 @@ def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> i
         [s.name, json.dumps(s.value, ensure_ascii=False), s.origin, *([s.description] if describe else [])]
         for s in settings
     ]
-    show_table(columns, rows)
+    show_table(columns, rows, whole=["setting"])
     return 0
 
 

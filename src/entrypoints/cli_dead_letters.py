@@ -55,7 +55,8 @@ def list_(
         click.echo(json.dumps(answer, ensure_ascii=False))
         return 0
     columns = ["id", "request id", "key", "reason", "error", "attempts", "failed at", "replays"]
-    show_table(columns, list(map(_row, page.letters, answer["dead_letters"])))
+    rows = list(map(_row, page.letters, answer["dead_letters"]))
+    show_table(columns, rows, whole=["id", "request id", "key", "failed at"])
     if page.next is not None:
         click.echo(f"There are more: add --after {page.next}", err=True)
     return 0

@@ -44,7 +44,8 @@ def status(
     place = "{topic_name}, partition {partition}, offset {offset}, accepted {accepted_at}"
     click.echo(place.format(**answer))
     columns = ["group", "state", "attempts", "answers lost", "since", "reason", "provider's id"]
-    show_table(columns, [_delivery_row(group, one) for group, one in answer["deliveries"].items()])
+    rows = [_delivery_row(group, one) for group, one in answer["deliveries"].items()]
+    show_table(columns, rows, whole=["since", "provider's id"])
     return 0
 
 
@@ -63,7 +64,7 @@ def lag(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
         click.echo(json.dumps(lag_answer(lags), ensure_ascii=False))
         return 0
     columns = ["group", "topic", "partition", "end", "committed", "lag", "deferred", "oldest unfinished"]
-    show_table(columns, [_lag_row(one) for one in lags])
+    show_table(columns, [_lag_row(one) for one in lags], whole=["topic"])
     return 0
 
 

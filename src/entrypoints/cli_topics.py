@@ -34,8 +34,8 @@ def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(topics_answer(listed), ensure_ascii=False))
         return 0
-    columns = ["topic", "partitions", "replication", "retention", "groups", "exists"]
-    show_table(columns, [_row(topic) for topic in listed])
+    columns = ["topic", "partitions", "copies", "kept", "groups", "exists"]
+    show_table(columns, [_row(topic) for topic in listed], whole=["topic"])
     return 0
 
 
@@ -68,7 +68,7 @@ def _kept_ms(topic: "ListedTopic") -> int:
 
 
 def _retention(ms: int) -> str:
-    return "for ever" if ms < 0 else f"{ms / 3_600_000:g} h"
+    return "forever" if ms < 0 else f"{ms / 3_600_000:g} h"
 
 
 def _with_catalog(

@@ -54,10 +54,10 @@ def test_list_shows_each_topic_with_herald_s_own_beside_it(
 
     assert code == 0
     assert cells(capsys.readouterr().out) == [
-        ["topic", "partitions", "replication", "retention", "groups", "exists"],
+        ["topic", "partitions", "copies", "kept", "groups", "exists"],
         ["orders", "3", "by brokers", "168 h", "email", "no"],
         ["", "orders.email.ledger", "3", "by brokers", "360 h", "email", "no"],
-        ["", "orders.email.deferred", "3", "by brokers", "for ever", "email", "no"],
+        ["", "orders.email.deferred", "3", "by brokers", "forever", "email", "no"],
         ["", "orders.email.dead-letters", "1", "by brokers", "2160 h", "email", "no"],
     ]
 
