@@ -77,11 +77,12 @@ test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 test-simulation: .venv/installed-dev ## thousands of random histories; HERALD_HISTORIES=100000 for more
 	$(BIN)/pytest tests/simulation -q
 
-# With child processes measured, and what the unit tests covered counted in.
+# With child processes measured, and what the unit tests covered counted in. These tests mostly wait, for brokers,
+# time-outs and processes: four at a time keep two cores busy.
 .PHONY: test-all
 test-all: .venv/installed-dev
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest tests --ignore=tests/unit --ignore=tests/simulation --dist loadfile --cov --cov-report= -q
+	$(BIN)/pytest tests --ignore=tests/unit --ignore=tests/simulation -n 4 --dist loadfile --cov --cov-report= -q
 	@test ! -f .coverage-unit || $(COVERAGE) combine --quiet --append .coverage-unit
 	@echo "Coverage of all by all tests, child processes measured, in per cent (at least 90):"
 	$(COVERAGE) report --format=total --fail-under=90
