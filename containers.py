@@ -1,17 +1,17 @@
 """The composition root: settings in, wired objects out.
 
 It only builds, and synchronously; the entrypoint that asks for an object opens and closes it. An adapter
-whose library takes long to import is imported when it is chosen: nobody pays for what is not used.
+whose library takes long to import is built in `build_on_kafka` or `build_channels`, which import it when it
+is chosen: nobody pays for what is not used.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dependency_injector import containers, providers
 
-from adapters.email_address import address_fault, ascii_domain
+from adapters.email_address import address_fault
 from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_archive import MemoryDeadLetterArchive
@@ -39,111 +39,22 @@ from application.counts import DeliveryCounts, ProduceCounts
 from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
 from application.lag import ReadLags
-from application.notify_email import NotifyByEmail
 from application.notify_sms import NotifyBySms
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
 from domain.ports import (
-    DeadLetterArchive,
-    DeadLetters,
-    DeliveryLedger,
-    EmailSender,
-    GroupLags,
-    MessageLog,
     MessagePublisher,
-    SmsSender,
-    StatusFeed,
     StatusView,
-    Templates,
-    TopicCatalog,
 )
 from domain.retry import RetryPolicy
 from domain.topic import Topic
+from entrypoints import build_channels, build_on_kafka
 from entrypoints.settings_model import Settings
-
-if TYPE_CHECKING:
-    from adapters.kafka_connection import KafkaConnection
 
 
 def _subscribed(settings: Settings, group: str) -> list[str]:
     return [topic.name for topic in settings.topics if group in topic.groups]
-
-
-# The log on Kafka -----------------------------------------------------------------------------
-
-
-def _kafka_connection(settings: Settings) -> "KafkaConnection":
-    from adapters.kafka_connection import KafkaConnection
-
-    kafka = settings.kafka
-    return KafkaConnection(
-        bootstrap_servers=kafka.bootstrap_servers,
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism,
-        sasl_username=kafka.sasl_username,
-        sasl_password=kafka.sasl_password.get_secret_value(),
-        ssl_ca_file=kafka.ssl_ca_file,
-        ssl_cert_file=kafka.ssl_cert_file,
-        ssl_key_file=kafka.ssl_key_file,
-        ssl_key_password=kafka.ssl_key_password.get_secret_value(),
-    )
-
-
-def _kafka_publisher(connection: "KafkaConnection", settings: Settings) -> MessagePublisher:
-    from adapters.kafka_publisher import KafkaPublisher
-
-    return KafkaPublisher(connection, settings.api.publish_timeout_seconds)
-
-
-def _kafka_log(
-    connection: "KafkaConnection", settings: Settings, group: str, topics: list[str], times: GroupTimes
-) -> MessageLog:
-    from adapters.kafka_log import KafkaLog
-
-    group_id = f"{settings.kafka.group_prefix}{group}"
-    return KafkaLog(connection, group, group_id, topics, times=times)
-
-
-def _kafka_ledger(connection: "KafkaConnection", group: str) -> DeliveryLedger:
-    from adapters.kafka_ledger import KafkaLedger
-
-    return KafkaLedger(connection, group)
-
-
-def _kafka_dead_letters(connection: "KafkaConnection") -> DeadLetters:
-    from adapters.kafka_publisher import KafkaDeadLetters
-
-    return KafkaDeadLetters(connection)
-
-
-def _kafka_archive(
-    connection: "KafkaConnection", settings: Settings, clock: SystemClock
-) -> DeadLetterArchive:
-    from adapters.kafka_archive import KafkaDeadLetterArchive
-
-    return KafkaDeadLetterArchive(connection, settings.configured_topics(), clock, request_id_of)
-
-
-def _kafka_topics(connection: "KafkaConnection") -> TopicCatalog:
-    from adapters.kafka_topics import KafkaTopicCatalog
-
-    return KafkaTopicCatalog(connection)
-
-
-def _kafka_status_scan(
-    connection: "KafkaConnection", settings: Settings, clock: SystemClock, show: Callable[[str], None]
-) -> StatusView:
-    from adapters.kafka_status_scan import KafkaStatusScan
-
-    return KafkaStatusScan(connection, settings.configured_topics(), clock, settings.status.hours, show)
-
-
-def _kafka_status_feed(connection: "KafkaConnection", settings: Settings, clock: SystemClock) -> StatusFeed:
-    from adapters.kafka_status_feed import KafkaStatusFeed
-
-    status = settings.status
-    return KafkaStatusFeed(connection, settings.configured_topics(), clock, status.hours, status.messages)
 
 
 def _stored_status(file: str, topics: Sequence[Topic], clock: SystemClock) -> StatusView:
@@ -152,66 +63,6 @@ def _stored_status(file: str, topics: Sequence[Topic], clock: SystemClock) -> St
 
 def _tell_nobody(_: str) -> None:
     """Nobody is there to read it."""
-
-
-def _kafka_lags(connection: "KafkaConnection", settings: Settings) -> GroupLags:
-    from adapters.kafka_lags import KafkaGroupLags
-
-    return KafkaGroupLags(connection, settings.kafka.group_prefix)
-
-
-# The channels ---------------------------------------------------------------------------------
-
-
-def _smtp_sender(settings: Settings) -> EmailSender:
-    from adapters.smtp import SmtpEmailSender, SmtpServer
-
-    smtp = settings.smtp
-    return SmtpEmailSender(
-        SmtpServer(
-            host=smtp.host,
-            port=smtp.port,
-            tls=smtp.tls,
-            username=smtp.username,
-            password=smtp.password.get_secret_value(),
-            sender=smtp.sender,
-            connections=smtp.connections,
-            timeout_seconds=smtp.timeout_seconds,
-            data_timeout_seconds=smtp.data_timeout_seconds,
-        ),
-        ascii_domain,
-    )
-
-
-def _http_sms_sender(settings: Settings) -> SmsSender:
-    from adapters.http_sms import HttpSmsSender, SmsProvider
-
-    sms = settings.sms
-    return HttpSmsSender(
-        SmsProvider(
-            url=sms.url,
-            account_sid=sms.account_sid,
-            auth_token=sms.auth_token.get_secret_value(),
-            sender=sms.sender,
-            connections=sms.connections,
-            timeout_seconds=sms.timeout_seconds,
-        )
-    )
-
-
-def _templates(settings: Settings) -> Templates:
-    from adapters.jinja_templates import JinjaTemplates
-
-    return JinjaTemplates(Path(settings.templates.directory) if settings.templates.directory else None)
-
-
-def _notify_by_email(
-    sender: EmailSender, templates: Templates, settings: Settings, clock: SystemClock
-) -> NotifyByEmail:
-    from adapters.smtp_message import Mailbox
-
-    domain = Mailbox.parse(settings.smtp.sender).domain
-    return NotifyByEmail(sender, templates, domain, clock, address_fault)
 
 
 # The engine -----------------------------------------------------------------------------------
@@ -270,32 +121,34 @@ class Container(containers.DeclarativeContainer):
     memory_broker = providers.Singleton(MemoryBroker, clock)
     sqlite_path = providers.Factory(Path, settings.provided.sqlite.path)
     sqlite_group_file = providers.Singleton(SqliteGroupFile, sqlite_path, group)
-    kafka_connection = providers.Singleton(_kafka_connection, settings)
+    kafka_connection = providers.Singleton(build_on_kafka.connection, settings)
 
     publisher = providers.Selector(
         backend,
         sqlite=providers.Singleton(
             SqlitePublisher, sqlite_path, settings.provided.api.publish_timeout_seconds
         ),
-        kafka=providers.Singleton(_kafka_publisher, kafka_connection, settings),
+        kafka=providers.Singleton(build_on_kafka.publisher, kafka_connection, settings),
         memory=providers.Singleton(MemoryPublisher, memory_broker),
     )
     message_log = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteLog, sqlite_group_file, subscribed),
-        kafka=providers.Singleton(_kafka_log, kafka_connection, settings, group, subscribed, group_times),
+        kafka=providers.Singleton(
+            build_on_kafka.log, kafka_connection, settings, group, subscribed, group_times
+        ),
         memory=providers.Singleton(MemoryLog, memory_broker, group, subscribed),
     )
     ledger = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteLedger, sqlite_group_file),
-        kafka=providers.Singleton(_kafka_ledger, kafka_connection, group),
+        kafka=providers.Singleton(build_on_kafka.ledger, kafka_connection, group),
         memory=providers.Singleton(MemoryLedger, memory_broker, group),
     )
     dead_letters = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteDeadLetters, sqlite_group_file),
-        kafka=providers.Singleton(_kafka_dead_letters, kafka_connection),
+        kafka=providers.Singleton(build_on_kafka.dead_letters, kafka_connection),
         memory=providers.Singleton(MemoryDeadLetters, memory_broker),
     )
     dead_letter_archive = providers.Selector(
@@ -303,13 +156,13 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(
             SqliteDeadLetterArchive, sqlite_path, topics, clock, providers.Object(request_id_of)
         ),
-        kafka=providers.Singleton(_kafka_archive, kafka_connection, settings, clock),
+        kafka=providers.Singleton(build_on_kafka.archive, kafka_connection, settings, clock),
         memory=providers.Singleton(MemoryDeadLetterArchive, memory_broker, providers.Object(request_id_of)),
     )
     topic_catalog = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteTopicCatalog, sqlite_path),
-        kafka=providers.Singleton(_kafka_topics, kafka_connection),
+        kafka=providers.Singleton(build_on_kafka.topics, kafka_connection),
         memory=providers.Singleton(MemoryTopicCatalog, memory_broker),
     )
     # Who takes long says so here.
@@ -326,10 +179,10 @@ class Container(containers.DeclarativeContainer):
     status_scan = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteStatusView, sqlite_path, topics, clock),
-        kafka=providers.Singleton(_kafka_status_scan, kafka_connection, settings, clock, show),
+        kafka=providers.Singleton(build_on_kafka.status_scan, kafka_connection, settings, clock, show),
         memory=providers.Singleton(MemoryStatusView, memory_broker, topics),
     )
-    status_feed = providers.Singleton(_kafka_status_feed, kafka_connection, settings, clock)
+    status_feed = providers.Singleton(build_on_kafka.status_feed, kafka_connection, settings, clock)
     status_store = providers.Singleton(SqliteStatusStore, providers.Factory(Path, status_file))
     build_status = providers.Singleton(
         BuildStatus,
@@ -342,7 +195,7 @@ class Container(containers.DeclarativeContainer):
     group_lags = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteGroupLags, sqlite_path),
-        kafka=providers.Singleton(_kafka_lags, kafka_connection, settings),
+        kafka=providers.Singleton(build_on_kafka.lags, kafka_connection, settings),
         memory=providers.Singleton(MemoryGroupLags, memory_broker),
     )
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
@@ -365,13 +218,13 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Object(None),
     )
 
-    templates = providers.Singleton(_templates, settings)
-    email_sender = providers.Singleton(_smtp_sender, settings)
-    sms_sender = providers.Singleton(_http_sms_sender, settings)
+    templates = providers.Singleton(build_channels.templates, settings)
+    email_sender = providers.Singleton(build_channels.smtp_sender, settings)
+    sms_sender = providers.Singleton(build_channels.http_sms_sender, settings)
     sender = providers.Selector(group, email=email_sender, sms=sms_sender)
     channel = providers.Selector(
         group,
-        email=providers.Singleton(_notify_by_email, email_sender, templates, settings, clock),
+        email=providers.Singleton(build_channels.notify_by_email, email_sender, templates, settings, clock),
         sms=providers.Singleton(NotifyBySms, sms_sender, templates),
     )
 
