@@ -173,6 +173,28 @@ async def test_a_message_that_probed_in_vain_waits_for_its_retry_as_before() -> 
         assert set(waiting) < set(channel.sent)
 
 
+class AwayForOne(AbsentDeadLetters):
+    """Cannot keep the letters of the first partition."""
+
+    async def keep(self, letter: DeadLetter) -> None:
+        self.away = letter.record.shard == SHARD
+        await super().keep(letter)
+
+
+async def test_a_letter_that_cannot_be_kept_holds_its_own_shard_and_no_other() -> None:
+    world = World(partitions=2)
+    world.dead_letters = AwayForOne(world.broker)
+    await world.post_raw(b"not json")
+
+    async with world.running():
+        await world.clock.advance(2.0)
+        await world.post("other", partition=1, email="wrong")
+        await world.clock.advance(5.0)
+
+    assert world.letters() == [(0, "invalid")]
+    assert (world.committed(0), world.committed(1)) == (0, 1)
+
+
 class SlowToEnd(ScriptedChannel):
     """Its connection takes a moment to close when a send is cancelled."""
 
