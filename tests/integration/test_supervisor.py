@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.contracts.rig import until
+
 ROOT = Path(__file__).parents[2]
 CHILD = """
 import signal, sys, threading
@@ -179,10 +181,12 @@ async def test_a_child_that_does_not_drain_in_time_is_killed_and_the_answer_is_0
 
 
 async def test_a_second_ctrl_c_does_not_wait() -> None:
-    async with family(["ignores"]) as one:
+    async with family(["ignores", "obeys"]) as one:
         await one.ready()
         one.send(signal.SIGINT)
-        one.send(signal.SIGTERM)
+        # Two at once would be one.
+        await until(lambda: len(children_of(one.process.pid)) == 1)
+        one.send(signal.SIGINT)
         code = await asyncio.wait_for(one.process.wait(), 10)
 
     assert code == 1
