@@ -226,8 +226,10 @@ class DeliveryEngine:
 
     async def _load(self, state: ShardState) -> None:
         begin = await self._loader.load(state)
+        if state.yielding:
+            return  # the cancel was lost: it may be another's by now, or loaded anew
         self._loading.pop(state.shard, None)
-        if begin is not None and not state.yielding:  # else the cancel was lost: it may be another's by now
+        if begin is not None:
             state.begin(begin.offset, begin.committed)
             self._release(state, state.offsets.next)
             self._books.look_at_bound(state)

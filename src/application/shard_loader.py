@@ -1,5 +1,6 @@
 """Takes a shard over: where the group stands, what it had noted, and what it had put off."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class ShardLoader:
             return None
         self._tell(state, begin)
         if position is None:
+            _expect_ours(state)
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
             await self._positions.commit_first(state, position)
         state.trouble = None
@@ -89,6 +91,7 @@ class ShardLoader:
             # The newest record always, whether needed or not: it tells whether the topic is still the same.
             since = Places(min(needed.ledger, max(0, extent.ledger.end - 1)), needed.deferred)
         async for some in self._ledger.recall(state.shard, since):
+            _expect_ours(state)
             for written in some:
                 known.fold(written)
             await self._clock.sleep(0)
@@ -129,6 +132,12 @@ class ShardLoader:
         self._shards.forget(state.shard)
         state.trouble = reason
         logger.error("a shard is not read: %s", reason, extra=_where(state, "shard_stopped"))
+
+
+def _expect_ours(state: ShardState) -> None:
+    """A library may lose the cancel of a load; its successor folds the same notes."""
+    if state.yielding:
+        raise asyncio.CancelledError
 
 
 def _is_before(extent: Extent, known: Places) -> bool:

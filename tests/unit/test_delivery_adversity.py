@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from adapters.memory import MemoryLog
+from adapters.memory_ledger import MemoryLedger
 from application.circuit_breaker import CircuitBreaker
 from application.engine_options import EngineOptions
 from application.shards import HoldingLimits, Shards
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable, StorageBroken
-from domain.ledger import LedgerRecord, State
+from domain.ledger import LedgerRecord, State, digest_of
 from domain.log import Position, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
@@ -303,7 +304,7 @@ class LateLog(MemoryLog):
     answers: asyncio.Event
 
     async def committed(self, shard: Shard) -> Position | None:
-        if self.held == {SHARD} and not self.answers.is_set():
+        while self.held == {SHARD} and not self.answers.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await self.answers.wait()
         return await super().committed(shard)
@@ -325,6 +326,39 @@ async def test_a_shard_that_was_taken_away_while_it_was_loaded_is_not_begun() ->
         assert loaded is not None
         assert not loaded.begun
         assert world.channel.sent == ["one"]
+
+
+async def test_a_load_whose_cancel_was_lost_folds_nothing_into_what_its_successor_reads() -> None:
+    # Notes that are folded twice take two places each in the window of what was sent.
+    LateLog.answers = asyncio.Event()
+    world = World(log_type=LateLog)
+    await world.post(*ids("m", 250))
+    sent = [
+        LedgerRecord(
+            offset=record.offset,
+            request_id=f"m{record.offset}",
+            digest=digest_of(record.value),
+            state=State.SENT,
+            low=0,
+            at=world.clock.now(),
+        )
+        for record in world.broker.read(SHARD, 0, 250)
+    ]
+    await MemoryLedger(world.broker, "email").write(SHARD, sent)
+    world.broker.positions["email", SHARD] = Position(0)
+
+    async with world.running() as running:
+        first = running.engine.shards.get(SHARD)
+        world.broker.group("email").rebalance()
+        await world.clock.advance(2.0)
+        LateLog.answers.set()
+        await world.clock.advance(2.0)
+
+        state = running.engine.shards.get(SHARD)
+        assert state is not None
+        assert state is not first
+        assert state.begun
+        assert len(state.ledger.window) == 250
 
 
 async def test_a_stop_while_the_log_is_away_and_shards_are_loaded_ends_at_once() -> None:
