@@ -59,9 +59,7 @@ class Dispatcher:
         self._more_wanted = more_wanted
         self._alarm = Alarm(parts.clock, self.wake)
         self._in_flight: dict[Delivery, asyncio.Task[None]] = {}
-        self._sending: dict[
-            Delivery, None
-        ] = {}  # in order, of those in flight: the provider has not answered them
+        self._sending: dict[Delivery, None] = {}  # of those in flight, in order: not answered yet
         self._burying = 0  # of those in flight: the provider has answered them
         self._parked: deque[asyncio.Future[None]] = deque()
         self._left = asyncio.Event()

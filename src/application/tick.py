@@ -1,4 +1,7 @@
-"""Finds out that the whole process stood still: stopped by a signal, a debugger or a sleeping machine."""
+"""Finds out that the whole process stood still: stopped by a signal or a debugger, or without a processor.
+
+Time in which the machine itself slept does not count: Linux's monotonic clock stands still then too.
+"""
 
 from collections.abc import Callable
 
