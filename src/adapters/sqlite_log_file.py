@@ -11,13 +11,18 @@ from domain.errors import LogUnavailable
 
 
 class SqliteLogFile:
-    """Open between entering and leaving. What touches the connection runs by `thread.call`."""
+    """Open between entering and leaving. What touches the connection runs by `thread.call`.
 
-    def __init__(self, path: Path, thread_name: str) -> None:
+    `makes_it`: entering makes a file that is missing; else only `make` does.
+    """
+
+    def __init__(self, path: Path, thread_name: str, *, makes_it: bool = True) -> None:
         self.path = path
+        self._makes_it = makes_it
         self.lock = WriteLock(path)
         self.thread = SqliteThread(thread_name)
         self._connection: sqlite3.Connection | None = None
+        self._is_entered = False
 
     def connection(self) -> sqlite3.Connection:
         """Raises `LogUnavailable` while the file is not open."""
@@ -25,10 +30,23 @@ class SqliteLogFile:
             raise LogUnavailable(f"{self.path} is not open")
         return self._connection
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether nobody has made the file yet."""
+        return self._connection is None and not self.path.exists()
+
+    def make(self) -> None:
+        """Opens the file if it is not open, and makes it if it is missing."""
+        if self._connection is None and self._is_entered:
+            self._connection = open_file(self.path, LOG, self.lock)
+
     def _open(self) -> None:
-        self._connection = open_file(self.path, LOG, self.lock)
+        self._is_entered = True
+        if self._makes_it or self.path.exists():
+            self.make()
 
     def _close(self) -> None:
+        self._is_entered = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -12,10 +12,13 @@ from domain.topic import FoundTopic, TopicPlan
 
 
 class SqliteTopicCatalog:
-    """Topics and their partitions. Replication is only remembered: there is one file."""
+    """Topics and their partitions. Replication is only remembered: there is one file.
+
+    Looking makes no file, for who looks may be another user than who runs Herald and has to write there.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = SqliteLogFile(path, "topics")
+        self._file = SqliteLogFile(path, "topics", makes_it=False)
 
     async def find(self, names: AbstractSet[str]) -> Mapping[str, FoundTopic]:
         return await self._file.thread.call(lambda: self._find(names))
@@ -24,12 +27,16 @@ class SqliteTopicCatalog:
         await self._file.thread.call(lambda: self._create(plans))
 
     def _find(self, names: AbstractSet[str]) -> dict[str, FoundTopic]:
+        if self._file.is_missing:
+            return {}
+        self._file.make()
         query = "SELECT name, partitions, replication_factor FROM topics"
         with faults_of(self._file.path):
             rows = self._file.connection().execute(query).fetchall()
         return {row[0]: _found(*row) for row in rows if row[0] in names}
 
     def _create(self, plans: Sequence[TopicPlan]) -> None:
+        self._file.make()
         connection = self._file.connection()
         with faults_of(self._file.path), self._file.lock, transaction(connection):
             for plan in plans:

@@ -48,6 +48,7 @@ from entrypoints.settings_model import Settings
 from entrypoints.settings_sources import from_assignments, known_fields
 from tests import pages
 from tests.api_parts import TOPICS, MemoryApi
+from tests.contracts.rig import plan
 
 HTTP, COMMANDS, METRICS_PAGE, DELIVERY, INBOX, TOPICS_PAGE = (
     pages.page(f"{name}.md") for name in ("http", "commands", "metrics", "delivery", "inbox", "topics")
@@ -376,7 +377,8 @@ def test_the_settings_of_the_topics_that_herald_makes_on_kafka_stand_there() -> 
 async def test_the_files_of_the_sqlite_log_and_the_query_for_dead_letters_are_right(tmp_path: Path) -> None:
     log = tmp_path / "herald.db"
     group = SqliteGroupFile(log, "email")
-    async with SqliteTopicCatalog(log), SqliteDeadLetters(group) as letters:
+    async with SqliteTopicCatalog(log) as topics, SqliteDeadLetters(group) as letters:
+        await topics.create([plan("transactions")])
         await letters.keep(letter())
         there = set(os.listdir(tmp_path))  # noqa: PTH208 - while the files are open
     written = {pages.bare(name) for name, _ in pages.table(TOPICS_PAGE, "file")}

@@ -195,6 +195,36 @@ async def test_a_broken_log_stops_the_start(tmp_path: Path) -> None:
         await rig.catalog().__aenter__()
 
 
+async def test_looking_for_topics_makes_no_file(tmp_path: Path) -> None:
+    rig = SqliteRig(tmp_path)
+    async with rig.catalog() as catalog:
+        found = await catalog.find({rig.topic})
+
+    assert found == {}
+    assert not rig.path.exists()
+    assert not rig.path.parent.exists()
+
+
+async def test_the_first_topic_makes_the_file(tmp_path: Path) -> None:
+    rig = SqliteRig(tmp_path)
+    async with rig.catalog() as catalog:
+        await catalog.create([plan(rig.topic)])
+        found = await catalog.find({rig.topic})
+
+    assert list(found) == [rig.topic]
+
+
+async def test_a_file_that_another_process_makes_is_found(tmp_path: Path) -> None:
+    rig = SqliteRig(tmp_path)
+    async with rig.catalog() as catalog:
+        before = await catalog.find({rig.topic})
+        async with rig.catalog() as other:
+            await other.create([plan(rig.topic)])
+        after = await catalog.find({rig.topic})
+
+    assert (list(before), list(after)) == ([], [rig.topic])
+
+
 async def test_a_broken_groups_file_stops_who_would_be_active(rig: SqliteRig) -> None:
     rig.group_file("email").path.write_bytes(b"certainly no database" * 500)
     async with rig.log("email") as log:
