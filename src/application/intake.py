@@ -155,7 +155,7 @@ class Intake:
         return state.ledger.sent_digest(request_id)
 
     def _read(self, record: Record, state: ShardState) -> Taken:
-        size = OBJECT_BYTES + 2 * len(record.value or b"")
+        size = OBJECT_BYTES + record.size + len(record.value or b"")  # what is read from it stands beside it
         try:
             message = self.decode(record)
             if isinstance(message, str):

@@ -132,10 +132,10 @@ class ShardLedger:
         offset = deferral.record.offset
         self._drop(offset)
         self.deferred[offset] = Kept(position, deferral)
-        self.deferred_bytes += len(deferral.record.value or b"")
+        self.deferred_bytes += deferral.record.size
         self.highest_deferred = max(self.highest_deferred, offset)
 
     def _drop(self, offset: int) -> None:
         kept = self.deferred.pop(offset, None)
         if kept is not None:
-            self.deferred_bytes -= len(kept.deferral.record.value or b"")
+            self.deferred_bytes -= kept.deferral.record.size

@@ -109,7 +109,7 @@ class ShardState:
     def begin_put(self, record: Record) -> None:
         """It is on its way among the deferrals; if it is there already, it takes no more room."""
         if record.offset not in self.ledger.deferred and record.offset not in self.putting:
-            self.putting[record.offset] = size = len(record.value or b"")
+            self.putting[record.offset] = size = record.size
             self.putting_bytes += size
 
     def end_put(self, record: Record) -> None:

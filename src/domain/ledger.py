@@ -105,9 +105,7 @@ def digest_of(value: bytes | None) -> int:
 
 def notes_bytes(notes: Sequence[Note]) -> int:
     """About how many bytes the notes take in a log."""
-    return sum(len(note.record.value or b"") if isinstance(note, Deferral) else 0 for note in notes) + (
-        128 * len(notes)
-    )
+    return 128 * len(notes) + sum(note.record.size for note in notes if isinstance(note, Deferral))
 
 
 def ledger_topic(topic: str, group: str) -> str:

@@ -45,6 +45,12 @@ class Record:
     headers: Headers
     timestamp: float
 
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers: other producers' headers may be the most of it."""
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.key or b"") + len(self.value or b"") + headers
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

@@ -13,7 +13,7 @@ from application.engine_options import EngineOptions
 from application.shard_ledger import ShardLedger
 from application.shards import HoldingLimits
 from domain.ledger import Deferral, LedgerRecord, Note, State
-from domain.log import Position, Shard
+from domain.log import NewRecord, Position, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
 from domain.retry import RetryPolicy
@@ -262,6 +262,28 @@ async def test_the_bound_counts_bytes_too() -> None:
         await world.clock.advance(100.0)
 
     assert 3 <= len(still_put_off(world)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("limits", "wait"), [(HoldingLimits(bytes=50_000), 30.0), (HoldingLimits(deferred_bytes=50_000), 120.0)]
+)
+async def test_what_is_held_or_put_off_counts_with_its_headers(limits: HoldingLimits, wait: float) -> None:
+    # Other producers send whole stack traces in them.
+    options = EngineOptions(concurrency=8, fetch_limit=1, limits=limits)
+    world = World(options=options, policy=RetryPolicy(first_seconds=wait))
+    world.channel.answer = lambda _: TryAgain("451")
+    await world.post("first")
+    [first] = world.broker.read(SHARD, 0, 1)
+    with_headers = NewRecord(SHARD, b"k", first.value or b"", (("stack-trace", b"x" * 10_000),))
+    for number in range(20):
+        value = with_headers.value.replace(b"first", b"m%d" % number)
+        world.broker.append(replace(with_headers, value=value))
+
+    async with world.running() as running:
+        await world.clock.advance(10.0)
+        reached = running.log.reached(SHARD)
+
+    assert reached in range(5, 9)
 
 
 async def test_a_process_that_finds_the_bound_reached_reads_up_to_what_was_put_off_and_no_further() -> None:
