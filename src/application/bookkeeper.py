@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from application.delivery import Delivery
 from application.intake import Unsendable
 from application.lanes import Lanes
+from application.positions import line_of
 from application.recorder import Recorder
 from application.shards import Shards, ShardState
 from application.tick import Tick
@@ -130,7 +131,7 @@ class Bookkeeper:
         if not was_full:
             logger.warning(
                 "too many messages are put off: the partition waits until some of them end",
-                extra={"action": "deferrals_full", **_where(state)},
+                extra=line_of(state, "deferrals_full"),
             )
         return False
 
@@ -181,7 +182,3 @@ class Bookkeeper:
         if state.ledger.ends_at(record.offset):
             self.drop_deferral(state, record.offset)
         state.finish(record.offset)
-
-
-def _where(state: ShardState) -> dict[str, object]:
-    return {"topic": state.shard.topic, "partition": state.shard.partition}

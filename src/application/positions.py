@@ -38,7 +38,7 @@ class Positions:
         logger.error(
             "retention deleted %d messages before they were read; lengthen retention_hours or add consumers",
             lost,
-            extra=_where(state, "overtaken"),
+            extra=line_of(state, "overtaken"),
         )
 
     async def commit(self) -> None:
@@ -89,5 +89,6 @@ def note_rebalance(action: str, shards: AbstractSet[Shard]) -> None:
     logger.info("rebalance: %s", action, extra={"action": action, "shards": names})
 
 
-def _where(state: ShardState, action: str) -> dict[str, object]:
+def line_of(state: ShardState, action: str) -> dict[str, object]:
+    """What a log line about the shard tells beside its text."""
     return {"action": action, "topic": state.shard.topic, "partition": state.shard.partition}

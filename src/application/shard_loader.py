@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from application.commit_metadata import read_metadata, write_metadata
-from application.positions import Positions
+from application.positions import Positions, line_of
 from application.shards import Shards, ShardState
 from application.where_to_begin import NEW_TOPIC, BeginAt, StopShard, where_to_begin
 from domain.errors import LogUnavailable, UnknownVersion
@@ -118,20 +118,20 @@ class ShardLoader:
             logger.warning(
                 "the log had forgotten the group's position; its ledger says %d",
                 begin.offset,
-                extra=_where(state, "position_forgotten"),
+                extra=line_of(state, "position_forgotten"),
             )
         if begin.lost:
             self._positions.note_overtaken(state, begin.lost)
 
     def _wait(self, state: ShardState, reason: str) -> None:
         if state.trouble is None:
-            logger.warning("a shard waits to be read: %s", reason, extra=_where(state, "shard_waits"))
+            logger.warning("a shard waits to be read: %s", reason, extra=line_of(state, "shard_waits"))
         state.trouble = f"waits to be read: {reason}"
 
     def _stop(self, state: ShardState, reason: str) -> None:
         self._shards.forget(state.shard)
         state.trouble = reason
-        logger.error("a shard is not read: %s", reason, extra=_where(state, "shard_stopped"))
+        logger.error("a shard is not read: %s", reason, extra=line_of(state, "shard_stopped"))
 
 
 def _expect_ours(state: ShardState) -> None:
@@ -143,7 +143,3 @@ def _expect_ours(state: ShardState) -> None:
 def _is_before(extent: Extent, known: Places) -> bool:
     """Whether the notes end before what was folded of them: they were made anew."""
     return extent.ledger.end < known.ledger or extent.deferred.end < known.deferred
-
-
-def _where(state: ShardState, action: str) -> dict[str, object]:
-    return {"action": action, "topic": state.shard.topic, "partition": state.shard.partition}
