@@ -23,6 +23,8 @@ SLICE_RECORDS = 100
 STOP_SECONDS = 3.0
 # Without an answer, so often it is looked whether there was one that held nothing.
 POLL_SECONDS = 0.2
+# An answer is full at 50 MiB over all partitions: with less of each, more of them find room in it.
+PARTITION_BYTES = 262_144
 
 _FAILURES = (errors.KafkaError, errors.ConsumerStoppedError, OSError, TimeoutError, AssertionError)
 
@@ -116,8 +118,25 @@ class KafkaReader:
                     bounds = await bounds_of(client.consumer, [stretch.partition], self._answer)
                     client.move(stretch, max(was, bounds[stretch.partition].first))
                     records = ()
+                if stretch.seems_over:
+                    records = await self._ask_alone(client, stretch, end)
                 if records or stretch.next > was:
                     return records
+
+    async def _ask_alone(self, client: "_SharedClient", stretch: "_Stretch", end: int) -> Sequence[Any]:
+        """The next records, asked for by a client that reads nothing else.
+
+        A broker fills an answer one partition after the other. For one that finds no room any more, it looks
+        as if nothing was left; only the first one is given a record that is larger than any room.
+        """
+        alone = await self._opened()
+        try:
+            own = alone.begin(stretch.partition, stretch.next)
+            records = await self._more(alone, own, end)
+        finally:
+            self._stop(alone)
+        client.move(stretch, own.next)
+        return records
 
     @contextlib.asynccontextmanager
     async def _using(self) -> AsyncIterator["_SharedClient"]:
@@ -146,6 +165,7 @@ class KafkaReader:
             auto_offset_reset="none",
             request_timeout_ms=max(1000, int(1000 * self._answer)),
             fetch_max_wait_ms=int(1000 * POLL_SECONDS),
+            max_partition_fetch_bytes=PARTITION_BYTES,
         )
         try:
             await consumer.start()
@@ -181,13 +201,17 @@ class KafkaReader:
 
 
 class _Stretch:
-    """One reading. `next`: the offset after all that was taken or passed over."""
+    """One reading. `next`: the offset after all that was taken or passed over.
 
-    __slots__ = ("answered_at", "next", "partition")
+    `seems_over`: an answer held nothing more of it, which says nothing where others were asked for too.
+    """
+
+    __slots__ = ("answered_at", "next", "partition", "seems_over")
 
     def __init__(self, partition: TopicPartition, first: int) -> None:
         self.partition = partition
         self.next = first
+        self.seems_over = False
         self.answered_at: int | None = None  # when Kafka last answered anything, when `next` was reached
 
 
@@ -222,6 +246,7 @@ class _SharedClient:
     def move(self, stretch: _Stretch, offset: int) -> None:
         self.consumer.seek(stretch.partition, offset)
         stretch.next = offset
+        stretch.seems_over = False
         stretch.answered_at = self.consumer.last_poll_timestamp(stretch.partition)
 
     async def poll(self, stretch: _Stretch, end: int) -> Sequence[Any]:
@@ -234,8 +259,10 @@ class _SharedClient:
         if position is not None and position > stretch.next:
             stretch.next = position
             stretch.answered_at = self.consumer.last_poll_timestamp(partition)
-        elif was_empty:
+        elif was_empty and len(self.consumer.assignment()) == 1:
             stretch.next = end
+        else:
+            stretch.seems_over = was_empty
         return answer.get(partition, ())
 
     def _has_nothing(self, stretch: _Stretch, end: int) -> bool:

@@ -31,13 +31,14 @@ def proxied_cluster() -> tuple[KafkaCluster, "KafkaProxy"]:
 
 class KafkaProxy:
     """While it `refuses`, it answers questions for committed positions itself: with an error that is the
-    group's, and no partitions. `refusals`: how many of them.
+    group's, and no partitions. `refusals`: how many of them. `delay`: seconds that every answer takes.
     """
 
     def __init__(self, port: int, broker_port: int) -> None:
         self.address = f"127.0.0.1:{port}"
         self.refuses = False
         self.refusals = 0
+        self.delay = 0.0
         self._port = port
         self._broker_port = broker_port
         self._open = asyncio.Event()
@@ -95,6 +96,7 @@ class KafkaProxy:
         async for frame in _frames(reader):
             [number] = struct.unpack_from(">i", frame)
             version = asked.pop(number, None)
+            await asyncio.sleep(self.delay)
             if version is not None and self.refuses:
                 self.refusals += 1
                 await self._pass(_refusal(number, version), writer)

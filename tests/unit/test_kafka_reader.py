@@ -19,13 +19,14 @@ ONE, TWO = TopicPartition("ledger", 1), TopicPartition("ledger", 2)
 
 
 class Shelf(FakeBroker):
-    """What the partitions hold. `is_silent`: fetches are not answered."""
+    """What the partitions hold. `is_silent`: fetches are not answered. `room`: partitions in an answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.offsets: dict[TopicPartition, list[int]] = defaultdict(list)
         self.firsts: dict[TopicPartition, int] = defaultdict(int)
         self.is_silent = False
+        self.room = 1000
         self.error: Exception | None = None
 
     def reader(self, seconds: float = 5.0, linger: float = 5.0) -> KafkaReader:
@@ -90,7 +91,8 @@ class ShelfConsumer(FakeClient):
             raise errors.OffsetOutOfRangeError({partition: position})
         self.answered += 1
         there = [offset for offset in self.broker.offsets[partition] if offset >= position][:max_records]
-        if not there:
+        has_room = list(self.positions).index(partition) < self.broker.room
+        if not there or not has_room:
             return {}
         self.positions[partition] = there[-1] + 1
         return {partition: [SimpleNamespace(offset=offset) for offset in there]}
@@ -193,6 +195,30 @@ async def test_many_are_read_side_by_side_over_one_client() -> None:
     ]
     assert len(there.clients) == 1
     assert there.newest.stopped == 1
+
+
+async def test_what_found_no_room_in_an_answer_is_not_taken_for_gone() -> None:
+    there = shelf(*range(500), end=500)
+    there.room = 1
+    reader = there.reader()
+    slices = await asyncio.gather(read(reader, 0, 500), read(reader, 100, 500, TWO))
+    await reader.close()
+
+    assert [[offset for some in one for offset in some] for one in slices] == [
+        list(range(500)),
+        list(range(100, 500)),
+    ]
+    assert all(client.stopped == 1 for client in there.clients)
+
+
+async def test_where_compaction_took_the_last_ones_of_many_all_of_them_end() -> None:
+    there = shelf(2, 3, 7, end=12)
+    reader = there.reader()
+    one, two = await asyncio.gather(read(reader, 0, 12), read(reader, 3, 12, TWO))
+    await reader.close()
+
+    assert one == [[2, 3, 7]]
+    assert two == [[3, 7]]
 
 
 async def test_a_reading_that_was_broken_off_may_begin_again() -> None:
