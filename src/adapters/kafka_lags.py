@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -50,12 +50,9 @@ class KafkaGroupLags:
         positions = await self._positions(group, shards)
         async with self._turn:
             bounds = await self._reader.bounds([partition_of(shard) for shard in shards])
-            async with asyncio.TaskGroup() as asking:
-                asked = [
-                    asking.create_task(self._standing(shard, bounds[partition_of(shard)], positions[shard]))
-                    for shard in shards
-                ]
-        return [task.result() for task in asked]
+            return await _all(
+                [self._standing(shard, bounds[partition_of(shard)], positions[shard]) for shard in shards]
+            )
 
     async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
         partition = TopicPartition(deferred_topic(shard.topic, group), shard.partition)
@@ -112,3 +109,14 @@ class KafkaGroupLags:
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, Standing]]) -> list[Standing]:
+    """Side by side. The first that fails ends the others; its error is raised as it is, in no group."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
