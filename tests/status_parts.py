@@ -1,7 +1,7 @@
 """A view of what became of messages that is kept apart from the log, with all that keeps it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -63,7 +63,7 @@ class MemoryStatusFeed:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 
-    async def rest(self) -> AsyncIterator[Sequence[StatusEvent]]:
+    async def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
         self._broker.answer()
         for shard in self._broker.shards(self._broker.topics):
             bounds = self._broker.bounds(shard)

@@ -5,7 +5,7 @@ Dead-letter topics are not read: the ledger says that a message is dead, and a r
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -65,7 +65,7 @@ class KafkaStatusFeed:
         self._next: dict[TopicPartition, int] = {}
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
 
-    async def rest(self) -> AsyncIterator[Sequence[StatusEvent]]:
+    async def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
         """See the port."""
         bounds = await self._reader.bounds([source.partition for source in self._sources])
         if not self._next:

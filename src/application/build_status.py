@@ -1,9 +1,12 @@
 """Keeps the view of what became of messages where the log itself cannot be asked for one."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import aclosing
 
 from domain.errors import LogUnavailable
 from domain.ports import Clock, StatusFeed, StatusStore
+from domain.status import StatusEvent
 
 LOOK_SECONDS = 0.4
 WAIT_SECONDS = 1.0
@@ -42,14 +45,24 @@ class BuildStatus:
 
     async def _catch_up(self) -> None:
         moment = self._clock.now()
-        async for events in self._feed.rest():
-            await self._store.add(events)
-            await self._forget()
+        async with aclosing(self._feed.rest()) as rest:
+            async for events in rest:
+                await self._keep(events)
         await self._store.is_as_of(moment)
         await self._forget()
         if not self._is_built:
             self._is_built = True
             logger.info("The status view has caught up", extra={"action": "status_view_built"})
+
+    async def _keep(self, events: Sequence[StatusEvent]) -> None:
+        """As soon as the store takes them: the feed does not give them again."""
+        while True:
+            try:
+                await self._store.add(events)
+                return await self._forget()
+            except LogUnavailable as error:
+                self._note_silence(error)
+                await self._clock.sleep(WAIT_SECONDS)
 
     async def _forget(self) -> None:
         now = self._clock.monotonic()

@@ -5,7 +5,7 @@ leaving ends it in bounded time. The other calls are made in between. Each port 
 suite in `tests/contracts`, run over every adapter.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -203,7 +203,7 @@ class StatusView(AbstractAsyncContextManager[Any], Protocol):
 class StatusFeed(AbstractAsyncContextManager[Any], Protocol):
     """All that statuses are made of, for a view that is kept apart from the log."""
 
-    def rest(self) -> AsyncIterator[Sequence[StatusEvent]]:
+    def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
         """What the log has by now and was not given before, in slices.
 
         Raises `LogUnavailable`: the next call goes on there; a slice may come again. Raises `HeraldError`

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,11 @@ from adapters.sqlite_stored_status import SqliteStoredStatus, StatusIsOff
 from application.build_status import LOOK_SECONDS, BuildStatus
 from domain.errors import LogUnavailable
 from domain.ledger import LedgerRecord, State
-from domain.log import Shard
-from domain.status import DeferralChange, DeliveryState, MessageStatus, Noted, Sighting
+from domain.log import NewRecord, Shard
+from domain.status import DeferralChange, DeliveryState, MessageStatus, Noted, Sighting, StatusEvent
 from domain.topic import Topic
 from tests.contracts.rig import Rig
-from tests.contracts.status import StatusViewContract
+from tests.contracts.status import StatusViewContract, value_of
 from tests.fakes import FakeClock
 from tests.status_parts import BuiltView, MemoryStatusFeed
 from tests.unit.test_memory import MemoryRig
@@ -234,6 +234,46 @@ async def test_the_builder_waits_out_an_outage_and_goes_on_unaided(
 
     assert found is None
     assert [r.action for r in caplog.records if r.action == "status_view_waits"] == ["status_view_waits"]  # type: ignore[attr-defined]
+
+
+class FullDisk(SqliteStatusStore):
+    """One whose disk is full for some calls."""
+
+    refusals = 2
+
+    async def add(self, events: Sequence[StatusEvent]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise LogUnavailable("the disk is full")
+        await super().add(events)
+
+
+class OnceFeed(MemoryStatusFeed):
+    """Gives the log once, as the one on Kafka does: what is lost then does not come again."""
+
+    given = False
+
+    async def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
+        if not self.given:
+            self.given = True
+            async for events in super().rest():
+                yield events
+
+
+async def test_what_the_disk_had_no_room_for_is_not_lost_to_the_view(
+    tmp_path: Path, view: SqliteStoredStatus, clock: FakeClock
+) -> None:
+    rig = MemoryRig()
+    async with rig.publisher() as publisher:
+        await publisher.publish([NewRecord(rig.shard(0), None, value_of("r-0"), ())])
+    async with FullDisk(tmp_path / "status.db") as store:
+        builder = BuildStatus(OnceFeed(rig.broker), store, clock, 24_000, 100)
+        building = asyncio.create_task(builder.run())
+        async with asyncio.timeout(10):
+            found = await until_as_of(view, clock, clock.now())
+        building.cancel()
+
+    assert found is not None
 
 
 async def until_as_of(view: SqliteStoredStatus, clock: FakeClock, moment: float) -> MessageStatus | None:
