@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
-from adapters.sqlite_file import Schema, faults_of, open_file, transaction
+from adapters.sqlite_file import Schema, faults_of, faults_of_opening, open_file, transaction
 from adapters.sqlite_schema import row_id
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import LogUnavailable
@@ -159,8 +159,9 @@ class SqliteStatusStore:
         self._delete()
 
     def _delete(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(f"{self._path.name}{suffix}").unlink(missing_ok=True)
+        with faults_of_opening(self._path):
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(f"{self._path.name}{suffix}").unlink(missing_ok=True)
 
     async def __aenter__(self) -> Self:
         """Raises `StorageBroken` where the file cannot be made."""

@@ -41,9 +41,11 @@ async def _serve(container: Container, link: ParentLink) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.enter_context(stopping_on_signals(stop.set))
+        # The API waits for nothing of it. Who ends before being ready is not started again, and ends all
+        # that start with it: a temporary folder without room must not stop the API's workers.
+        link.tell_ready()
         await stack.enter_async_context(container.status_store())
         await stack.enter_async_context(container.status_feed())
-        link.tell_ready()  # the API does not wait until it has caught up
         logger.info("The status view is being built", extra={"action": "status_view_started"})
         building = asyncio.create_task(container.build_status().run())
         stopped = asyncio.create_task(stop.wait())

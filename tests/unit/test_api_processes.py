@@ -119,6 +119,21 @@ def test_the_process_that_keeps_statuses_is_ready_at_once_and_leaves_nothing_beh
     assert log_lines(tmp_path / "api-status.log")[0]["action"] == "status_view_started"
 
 
+def test_the_process_that_keeps_statuses_is_no_refusal_to_start_where_its_disk_has_no_room(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loaded = loaded_with(tmp_path)
+    (tmp_path / "full").write_text("a file, and no folder")
+    orders = StatusOrders(loaded=loaded, file=tmp_path / "full" / "status.db", supervisor_fd=None)
+    # Neither end is closed: this process is the child here, and would end with its parent's end.
+    ours, theirs = (end.detach() for end in socket.socketpair())
+    code = run_status(orders, theirs)
+
+    # Who ends before it is ready ends all that start with it, or is not started again.
+    assert (code, os.read(ours, 4096)) == (1, b'{"ready": {}}\n')
+    assert "status.db cannot be used" in capfd.readouterr().err
+
+
 def test_a_worker_that_cannot_work_is_one_line_and_1(
     supervising: Supervising, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
