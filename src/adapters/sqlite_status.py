@@ -25,7 +25,6 @@ from domain.status import (
     MessageStatus,
     Sighting,
     fold_status,
-    likely_shards,
     newest_notes,
     newest_of,
 )
@@ -147,7 +146,12 @@ class _Search:
 
     def stories(self, as_of: float) -> list[MessageStatus]:
         """What became of the id in each shard where it is found."""
-        found = self._noted() or self._untouched() or self._waiting()
+        found = self._noted()
+        for shard, place in self._places.items():
+            # Also where it was noted: a later one of its id may wait in another topic or partition.
+            if seen := self._tail(place):
+                found[shard] = found.get(shard, {}) | seen
+        found = found or self._waiting()
         return [self._story(shard, list(seen.values()), as_of) for shard, seen in found.items()]
 
     def _story(self, shard: Shard, sightings: Sequence[Sighting], as_of: float) -> MessageStatus:
@@ -156,28 +160,16 @@ class _Search:
         return fold_status(sightings, notes, as_of)
 
     def _noted(self) -> dict[Shard, dict[int, Sighting]]:
-        """By the ledgers; where it ended badly, also what came under its id since then."""
+        """By the ledgers."""
         found: dict[Shard, dict[int, Sighting]] = {}
         for shard in sorted({shard for group in self._groups.values() for shard in group.notes}):
             if shard not in self._places:
                 continue
             notes = [note for group in self._groups.values() for note in group.notes.get(shard, ())]
             records = [self._record(shard, offset) for offset in sorted({note.offset for note in notes})]
-            seen = self._own(record for record in records if record is not None)
-            if any(note.state in (State.DEAD, State.EXPIRED) for note in notes):
-                seen |= self._tail(self._places[shard])
-            if seen:
+            if seen := self._own(record for record in records if record is not None):
                 found[shard] = seen
         return found
-
-    def _untouched(self) -> dict[Shard, dict[int, Sighting]]:
-        """In the log alone. Without a key it is in one partition of each topic: those come first."""
-        likely = [shard for shard in likely_shards(self._id, self._topics.values()) if shard in self._places]
-        for shards in (likely, sorted(self._places.keys() - set(likely))):
-            tails = {shard: self._tail(self._places[shard]) for shard in shards}
-            if found := {shard: seen for shard, seen in tails.items() if seen}:
-                return found
-        return {}
 
     def _waiting(self) -> dict[Shard, dict[int, Sighting]]:
         """Put off without a try, behind an earlier one of its key: the position has passed it."""

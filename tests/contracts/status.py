@@ -269,6 +269,19 @@ class StatusViewContract:
 
         assert (both.topic_name, one.topic_name) == (other.topic, story.rig.topic)
 
+    async def test_the_newest_is_told_also_where_only_an_older_one_was_tried(self, story: Story) -> None:
+        request_id = new_id()
+        older = await story.publish(request_id)
+        await story.note("email", request_id, older, State.SENT)
+        await asyncio.sleep(0.002)
+        other = Shard(story.rig.other_topic, 0)
+        await story.publish(request_id, other)
+        await story.status(request_id, other.topic)
+
+        both = await story.status(request_id, story.rig.topic, other.topic)
+
+        assert (both.topic_name, states(both)) == (other.topic, [ACCEPTED, ACCEPTED])
+
     async def test_a_view_whose_log_does_not_answer_says_so(self, rig: Rig) -> None:
         async with rig.unreachable_status_view() as view:
             with pytest.raises(LogUnavailable):
