@@ -10,11 +10,13 @@ from pydantic import SecretStr
 
 from entrypoints.drill_plan import GROUPS
 from entrypoints.drill_providers import HOST
-from entrypoints.settings_model import Settings
+from entrypoints.settings_model import Delivery, Settings
 from entrypoints.supervised_child import ChildSpec
 
 # What a drill takes over from the settings in force: how to reach the brokers, and how to deliver.
 _TAKEN_OVER = ("kafka", "delivery")
+_AT_LEAST = ("max_attempts", "max_uncertain", "dedupe_messages")
+_AT_MOST = ("first_retry_seconds",)
 _PARTITIONS = 6
 _SQLITE_TOPIC = "drill"
 
@@ -72,6 +74,7 @@ class DrillSite:
             for section in _TAKEN_OVER
             for field, value in getattr(self.settings, section)
         }
+        values |= _patient(self.settings.delivery)
         values |= {
             "broker.backend": "kafka" if self.on_kafka else "sqlite",
             "sqlite.path": "data/herald.db",
@@ -83,6 +86,17 @@ class DrillSite:
             "topics": json.dumps([{"name": self.name, "partitions": _PARTITIONS, "retention_hours": 24}]),
         }
         return {_variable(name): value for name, value in values.items()}
+
+
+def _patient(given: Delivery) -> dict[str, str]:
+    """How to deliver, where what the drill does on purpose is not given up and not put off for long.
+
+    It turns recipients away many times: with a single attempt each would be counted as lost.
+    """
+    usual = Delivery()
+    at_least = {name: max(getattr(given, name), getattr(usual, name)) for name in _AT_LEAST}
+    at_most = {name: min(getattr(given, name), getattr(usual, name)) for name in _AT_MOST}
+    return {f"delivery.{name}": str(value) for name, value in (at_least | at_most).items()}
 
 
 def topic_name(settings: Settings) -> str:

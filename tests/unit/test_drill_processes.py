@@ -179,6 +179,17 @@ def test_children_take_over_the_brokers_and_how_to_deliver_with_names_of_the_dri
     assert [topic.name for topic in theirs.topics] == ["herald-drill-1"]
 
 
+def test_settings_that_give_up_or_wait_long_are_not_counted_as_losses(tmp_path: Path) -> None:
+    hasty = ["delivery.max_attempts=1", "delivery.max_uncertain=0", "delivery.dedupe_messages=10"]
+    slow = ["delivery.first_retry_seconds=600"]
+    theirs = loaded_by_children(load_settings(None, [*hasty, *slow], {}, tmp_path).settings).delivery
+
+    usual = Settings().delivery
+    assert (theirs.max_attempts, theirs.max_uncertain) == (usual.max_attempts, usual.max_uncertain)
+    assert theirs.dedupe_messages == usual.dedupe_messages
+    assert theirs.first_retry_seconds == usual.first_retry_seconds
+
+
 def test_secrets_go_by_environment_and_never_among_the_arguments(tmp_path: Path) -> None:
     given = ["broker.backend=kafka", "kafka.security_protocol=SASL_SSL", "kafka.sasl_mechanism=PLAIN"]
     login = ["kafka.sasl_username=u", "kafka.sasl_password=hush"]
