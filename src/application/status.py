@@ -23,6 +23,8 @@ class ReadStatus:
     async def __call__(self, request_id: str, topics: AbstractSet[str] | None = None) -> MessageStatus | None:
         """The newest message of this id in these topics; None: in all. Raises `LogUnavailable`."""
         asked = self._names if topics is None else self._names & topics
+        if not request_id.isascii():
+            return None  # no message has such an id, and not every text is one that a log could look for
         return await self._view.find(request_id, asked) if asked else None
 
 

@@ -8,6 +8,7 @@ import click
 
 from domain.errors import HeraldError
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.screen import printable
 from entrypoints.tables import show_table
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ async def _status(
         found = await ReadStatus(view, settings.configured_topics())(request_id, topics)
     if found is None:
         where = ", ".join(sorted(topics or {one.name for one in settings.configured_topics()}))
-        raise HeraldError(f"no message {request_id} is known in {where}: check the id, or it is too old")
+        raise HeraldError(
+            f"no message {printable(request_id)} is known in {where}: check the id, or it is too old"
+        )
     return found
 
 

@@ -121,6 +121,16 @@ def test_an_id_that_is_not_known_is_one_line_and_exit_code_1(
     ]
 
 
+@pytest.mark.parametrize(("given", "shown"), [("r-\udcff", "r-\\udcff"), ("r-\x1b[2J", "r-\\x1b[2J")])
+def test_what_can_be_no_id_is_not_known_and_written_out(
+    programs: OneLog, capsys: pytest.CaptureFixture[str], given: str, shown: str
+) -> None:
+    code = call(programs, "status", given)  # a byte that is no text comes from the shell as \udcff
+
+    assert code == 1
+    assert capsys.readouterr().err.startswith(f"Error: no message {shown} is known in orders")
+
+
 def test_a_topic_that_is_not_configured_is_wrong_usage(
     programs: OneLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
