@@ -59,7 +59,7 @@ def arguments_of(group: str, wanted: LetterFilter, after: LetterPlace | None, li
         "after_partition": place.partition,
         "after_offset": place.offset,
         "reason": wanted.reason,
-        "key": wanted.key.encode() or None,
+        "key": wanted.key_bytes or None,
         "topics": f",{','.join(sorted(wanted.topics))}," if wanted.topics else "",
         "replayed": wanted.replayed,
         "limit": limit,

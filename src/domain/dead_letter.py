@@ -11,6 +11,9 @@ from domain.outcome import DeadLetterReason
 MOST_REPLAYS = 3
 """A message that was put back so often is parked: putting it back again is refused."""
 
+# Any producer may write the header that counts replays, and Python takes no number of thousands of digits.
+_MOST_DIGITS = 9
+
 # Headers of a record that was put back into its topic.
 FOR_GROUP = "herald-group"  # the one group that takes it; the others finish it silently
 REPLAY = "herald-replay"  # the how manieth time
@@ -108,6 +111,11 @@ class LetterFilter:
     until: float = float("inf")
     replayed: bool | None = None  # only those that were put back, or only those that were not
 
+    @property
+    def key_bytes(self) -> bytes:
+        """A key need be no text: bytes of an argument that are none come as lone surrogates."""
+        return self.key.encode("utf-8", "surrogateescape")
+
     def looks_at(self, topic: str, group: str) -> bool:
         """Whether letters of this group and topic are looked for at all."""
         return self.group in {"", group} and (not self.topics or topic in self.topics)
@@ -116,7 +124,7 @@ class LetterFilter:
         """Whether a letter of a group and topic that are looked at is meant."""
         return (
             self.reason in {"", reason}
-            and (not self.key or key == self.key.encode())
+            and (not self.key or key == self.key_bytes)
             and self.since <= failed_at < self.until
             and self.replayed in {None, replayed}
         )
@@ -145,7 +153,7 @@ def kept_letter(letter: DeadLetter, request_id: str, replays: Iterable[Replay]) 
 def _replays_before(headers: Headers) -> int:
     """How often the record had been put back when it came into the log."""
     given = next((value for name, value in headers if name == REPLAY), b"0")
-    return int(given) if given.isdigit() else 0
+    return int(given) if given.isdigit() and len(given) <= _MOST_DIGITS else 0
 
 
 def returned_headers(kept: KeptLetter) -> Headers:

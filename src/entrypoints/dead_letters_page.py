@@ -1,5 +1,6 @@
 """GET /api/v1/dead-letters: what could not be delivered, without addresses and bodies."""
 
+import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import parse_qsl
 
@@ -18,6 +19,7 @@ USUAL_LIMIT = 100
 HIGHEST_LIMIT = 1000
 PARAMETERS = ("group", "topic", "reason", "limit", "after")
 
+_is_number = re.compile(r"[0-9]{1,9}\Z").match
 _REASONS = [reason.value for reason in DeadLetterReason]
 _FORBIDDEN = Problem(ProblemKind.FORBIDDEN, "This key may not read of the topic in topic.").answer()
 _UNKNOWN_TOPIC = Problem(
@@ -69,7 +71,7 @@ def _wrong(query: dict[str, str]) -> Iterator[FieldError]:
     if query.get("reason", _REASONS[0]) not in _REASONS:
         yield FieldError("#/reason", f"must be one of {', '.join(_REASONS)}")
     limit = query.get("limit", "1")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= HIGHEST_LIMIT):
+    if not (_is_number(limit) and 1 <= int(limit) <= HIGHEST_LIMIT):
         yield FieldError("#/limit", f"must be 1 to {HIGHEST_LIMIT}")
     if "after" in query and parse_place(query["after"]) is None:
         yield FieldError("#/after", "must be the next of an answer of this path")

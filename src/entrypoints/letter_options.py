@@ -71,6 +71,13 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | 
     return parsed.timestamp()
 
 
+def _key(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """An empty one would not narrow: from a script's unset variable it would mean all letters."""
+    if text == "":
+        raise click.BadParameter("is empty")
+    return text
+
+
 def place(_: click.Context, __: click.Parameter, text: str | None) -> "LetterPlace | None":
     """Where a list goes on."""
     parsed = None if text is None else parse_place(text)
@@ -83,7 +90,7 @@ _OPTIONS = (
     click.option("--group", metavar="NAME", help="Only of this group: email or sms."),
     click.option("--topic", metavar="NAME", help="Only of this topic."),
     click.option("--reason", type=click.Choice([one.value for one in DeadLetterReason]), help="Only these."),
-    click.option("--key", help="Only of this key."),
+    click.option("--key", callback=_key, help="Only of this key."),
     click.option("--since", metavar="TIME", callback=_moment, help="Failed then or later: 2h, 7d, a date."),
     click.option("--until", metavar="TIME", callback=_moment, help="Failed before then."),
 )

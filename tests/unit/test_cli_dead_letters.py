@@ -137,6 +137,17 @@ def test_filters_narrow(
     assert [one["offset"] for one in json.loads(capsys.readouterr().out)["dead_letters"]] == offsets
 
 
+def test_a_key_that_is_no_text_is_looked_for_as_it_was_typed(
+    programs: OneArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.keep(1, of_record={"key": b"\xff"})
+    programs.keep(2)
+    code = call(programs, "list", "--key", "\udcff", "--json")  # as Python reads the byte FF of an argument
+
+    assert code == 0
+    assert [one["offset"] for one in json.loads(capsys.readouterr().out)["dead_letters"]] == [1]
+
+
 def test_the_list_tells_what_was_sent_again_from_what_died_again_and_what_is_parked(
     programs: OneArchive, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +234,7 @@ def test_a_dry_run_needs_no_word_and_changes_nothing(
         (["--yes", "--group", "email", "transactions.email-0-1"], "say which: either ids, or filters"),
         (["--yes", "--group", "emial"], "'emial' is not one of email, sms"),
         (["--yes", "--topic", "nothing"], "'nothing' is not one of transactions"),
+        (["--yes", "--key", ""], "'--key': is empty"),
         (["--yes", "--since", "yesterday"], "'yesterday' is no time: give 2h, 7d, 2030-01-31 or"),
         (["--yes", "--all", "--rate", "-1"], "'--rate'"),
     ],

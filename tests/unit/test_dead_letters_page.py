@@ -126,6 +126,7 @@ async def test_next_leads_through_all_of_them() -> None:
         ("?limit=1001", ["#/limit"]),
         ("?limit=-1", ["#/limit"]),
         ("?limit=9999999999999999999999", ["#/limit"]),
+        ("?limit=000000001999999999999999999999", ["#/limit"]),
         ("?limit=%C2%B2", ["#/limit"]),
         ("?limit=ten&reason=lazy&after=x&gruop=email", ["#/gruop", "#/reason", "#/limit", "#/after"]),
         ("?group=email&group=sms", ["#/group"]),
