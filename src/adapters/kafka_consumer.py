@@ -20,7 +20,6 @@ ConsumerClass = Callable[..., Any]
 # Asked for when no shard is wanted: naming none would mean all, and not asking at all would hide the
 # errors of the group's coordination, which aiokafka holds back until somebody asks for records.
 NOBODY = TopicPartition("herald-asks-for-nothing", 0)
-_COORDINATION_DIED = "Unexpected error during coordination"
 
 
 def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
@@ -123,9 +122,13 @@ def has_stopped_fetching(consumer: Any) -> bool:
     return bool(consumer._fetcher.error_future.done())  # noqa: SLF001 - told nowhere else
 
 
-def has_stopped_coordinating(error: BaseException) -> bool:
-    """Whether the error says that the task that keeps the membership has ended."""
-    return isinstance(error, errors.KafkaError) and _COORDINATION_DIED in str(error)
+def has_stopped_coordinating(consumer: Any) -> bool:
+    """Whether the task that keeps the membership has ended, of an error or because it was cancelled.
+
+    The latter is what becomes of it when a heartbeat that it cancels does not take that for its own end;
+    `getmany` then raises `CancelledError` for ever.
+    """
+    return bool(consumer._coordinator._coordination_task.done())  # noqa: SLF001 - told nowhere else
 
 
 async def stop_consumer(consumer: Any, seconds: float) -> None:

@@ -72,6 +72,7 @@ class KafkaPoller:
         if poll is None or not poll.done():
             return
         self._poll = None
+        self._check_alive()
         try:
             answer = poll.result()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see `_failed`
@@ -80,8 +81,14 @@ class KafkaPoller:
             self.trouble = None
             self._readings.accept(self._polled, answer)
             self._readings.pass_over(self._polled, self._positions())
+
+    def _check_alive(self) -> None:
         if has_stopped_fetching(self._consumer):
             raise HeraldError("the Kafka client has stopped fetching; this process must be started anew")
+        if has_stopped_coordinating(self._consumer):
+            raise HeraldError(
+                "the Kafka client has left its group for good; this process must be started anew"
+            )
 
     def _positions(self) -> dict[TopicPartition, int]:
         """Only after an answer: an error may have moved them past records that it dropped."""
@@ -96,10 +103,6 @@ class KafkaPoller:
 
     def _failed(self, error: BaseException) -> None:
         """Whatever it was: aiokafka may have moved on past records that it then dropped. So go back."""
-        if has_stopped_coordinating(error):
-            raise HeraldError(
-                "the Kafka client has left its group for good; this process must be started anew"
-            )
         for shard, offset in self._readings.offsets().items():
             with contextlib.suppress(errors.IllegalStateError, AssertionError):  # taken away meanwhile
                 self._consumer.seek(partition_of(shard), offset)

@@ -127,7 +127,9 @@ class FakeConsumer(FakeClient):
         self.listener: Any = None
         self.topics_subscribed: list[str] = []
         self.topics_answer: BaseException | None = None
-        self._coordinator = SimpleNamespace(generation=-1)
+        self._coordinator = SimpleNamespace(
+            generation=-1, _coordination_task=asyncio.get_running_loop().create_future()
+        )
         self._fetcher = SimpleNamespace(
             error_future=asyncio.get_running_loop().create_future(), close=self.stop
         )

@@ -127,8 +127,18 @@ async def test_what_aiokafka_finds_missing_before_begin_is_ignored(desk: Desk) -
 
 
 async def test_a_dead_coordination_ends_the_process(desk: Desk) -> None:
-    desk.consumer.polls.append(errors.KafkaError("Unexpected error during coordination KeyError()"))
-    with pytest.raises(HeraldError, match="must be started anew"):
+    error = errors.KafkaError("Unexpected error during coordination KeyError()")
+    desk.consumer._coordinator._coordination_task.set_exception(error)
+    desk.consumer.polls.append(error)
+    with pytest.raises(HeraldError, match="left its group"):
+        await desk.poll(ONE)
+
+
+async def test_a_coordination_that_was_cancelled_ends_the_process_too(desk: Desk) -> None:
+    # `getmany` then raises the same whenever it is asked, and nobody keeps the membership any more.
+    desk.consumer._coordinator._coordination_task.cancel()
+    desk.consumer.polls.append(asyncio.CancelledError())
+    with pytest.raises(HeraldError, match="left its group"):
         await desk.poll(ONE)
 
 
