@@ -56,26 +56,25 @@ class KafkaPositions:
         self._longest_pause = longest_pause
         self._admin: Any = None
         self._starting = asyncio.Lock()
+        self._trouble = ""  # what was last told of
 
     async def committed(self, shard: Shard) -> Position | None:
         """See `MessageLog.committed`."""
         pause = self._first_pause
         while True:
+            admin = None
             try:
                 async with asyncio.timeout(self._answer_seconds):
-                    return await self._ask(shard)
+                    admin = await self._client()
+                    position = await self._ask(admin, shard)
             except (LogUnavailable, errors.KafkaError, OSError, TimeoutError, AttributeError) as error:
                 # AttributeError: aiokafka reads a field for the error that some answers do not have.
-                log.warning(
-                    "Kafka did not tell a committed position; asking again",
-                    extra={
-                        "action": "kafka_position_unknown",
-                        "topic": shard.topic,
-                        "partition": shard.partition,
-                        "reason": str(error) if isinstance(error, LogUnavailable) else explain(error),
-                    },
-                )
-            await self.close()
+                self._note(shard, str(error) if isinstance(error, LogUnavailable) else explain(error))
+            else:
+                self._trouble = ""
+                return position
+            if admin is self._admin:  # others may have a new one already, and ask it
+                await self.close()
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._longest_pause)
 
@@ -85,9 +84,22 @@ class KafkaPositions:
         if admin is not None:
             await stop_in_time(admin, STOP_SECONDS)
 
-    async def _ask(self, shard: Shard) -> Position | None:
+    def _note(self, shard: Shard, reason: str) -> None:
+        """One line for as long as it lasts: all shards of a process ask, each every few seconds."""
+        if not self._trouble:
+            log.warning(
+                "Kafka did not tell a committed position; asking again",
+                extra={
+                    "action": "kafka_position_unknown",
+                    "topic": shard.topic,
+                    "partition": shard.partition,
+                    "reason": reason,
+                },
+            )
+        self._trouble = reason
+
+    async def _ask(self, admin: Any, shard: Shard) -> Position | None:
         partition = TopicPartition(shard.topic, shard.partition)
-        admin = await self._client()
         answer = await admin.list_consumer_group_offsets(self._group_id, partitions=[partition])
         return position_of(answer, shard)
 

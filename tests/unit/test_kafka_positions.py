@@ -1,5 +1,9 @@
 """Committed positions: an error must never look like "there never was one"."""
 
+import asyncio
+import logging
+from typing import Any
+
 import pytest
 from aiokafka import TopicPartition, errors
 from aiokafka.structs import OffsetAndMetadata
@@ -60,3 +64,43 @@ async def test_a_client_that_answers_is_kept() -> None:
 
     assert answers == [None, Position(4)]
     assert len(broker.clients) == 1
+
+
+class AdminForOne(FakeAdmin):
+    """Fails for partition 1 a few times, and answers for any other when the test lets it."""
+
+    async def list_consumer_group_offsets(self, group_id: str, partitions: list[TopicPartition]) -> Any:
+        [asked] = partitions
+        if asked == P1:
+            return self.broker.answer("offsets")
+        assert self.broker.hold is not None
+        await self.broker.hold.wait()
+        return {asked: OffsetAndMetadata(4, "")} if not self.stopped else {}
+
+
+async def test_one_that_is_told_nothing_lets_only_that_client_go_which_did_not_tell_it() -> None:
+    broker = FakeBroker().says(offsets=[{}, {}, {P1: OffsetAndMetadata(1, "")}])
+    broker.hold = asyncio.Event()
+    admin = broker.client(AdminForOne)
+    positions = KafkaPositions(CONNECTION, "herald-email", admin_class=admin, first_pause=0.0)
+    slow = asyncio.create_task(positions.committed(Shard("transactions", 2)))
+    await positions.committed(SHARD)
+    broker.hold.set()
+    answer = await slow
+    await positions.close()
+
+    assert answer == Position(4)
+    # The slow one's client went with the first failure; its own failure leaves the newest one alone.
+    assert len(broker.clients) == 3
+
+
+async def test_an_outage_is_told_in_one_line_for_all_shards(caplog: pytest.LogCaptureFixture) -> None:
+    told = {TopicPartition("transactions", number): OffsetAndMetadata(9, "") for number in range(20)}
+    broker = FakeBroker().says(offsets=[*[{}] * 100, told])
+    admin = broker.client(FakeAdmin)
+    positions = KafkaPositions(CONNECTION, "herald-email", admin_class=admin, first_pause=0.0)
+    with caplog.at_level(logging.WARNING, "herald.kafka"):
+        await asyncio.gather(*[positions.committed(Shard("transactions", number)) for number in range(20)])
+    await positions.close()
+
+    assert len(caplog.records) == 1
