@@ -18,6 +18,7 @@ _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _NO_ANSWER = "Kafka did not confirm in time"
 _FULL = "too much is waiting for Kafka already"
 _LEAVING = "the connection to Kafka is being closed"
+_QUIET_SECONDS = 30.0  # in an outage each partition's batches fail, one every few seconds
 
 
 class KafkaWriter:
@@ -43,6 +44,8 @@ class KafkaWriter:
         self._backlog = backlog
         self._queues: dict[Shard, ShardQueue] = {}
         self._senders: set[asyncio.Task[None]] = set()
+        self._untold = 0  # records that were not confirmed since the last line about it
+        self._quiet_until = 0.0
 
     async def write(self, records: Sequence[Writable]) -> Sequence[Receipt | Unconfirmed]:
         """One answer a record, within the limit of time; see `MessagePublisher.publish`."""
@@ -125,14 +128,23 @@ class KafkaWriter:
     def _lost(self, queue: ShardQueue, taken: Sequence[Waiting], producer: Any, error: Exception) -> None:
         reason = explain(error)
         queue.lose(taken, reason)
+        self._untold += len(taken)
+        self._tell(queue.shard, reason)
+        self._live.failed(producer, error)
+
+    def _tell(self, shard: Shard, reason: str) -> None:
+        """A line now and then: `records` are all since the last one, the place that of the newest."""
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until:
+            return
         log.warning(
             "Kafka did not confirm a batch",
             extra={
                 "action": "kafka_batch_unconfirmed",
-                "topic": queue.shard.topic,
-                "partition": queue.shard.partition,
-                "records": len(taken),
+                "topic": shard.topic,
+                "partition": shard.partition,
+                "records": self._untold,
                 "reason": reason,
             },
         )
-        self._live.failed(producer, error)
+        self._untold, self._quiet_until = 0, now + _QUIET_SECONDS

@@ -90,6 +90,19 @@ async def test_a_record_that_is_not_confirmed_takes_the_later_ones_of_its_shard_
     assert after == [Receipt(0)]
 
 
+async def test_batches_that_fail_one_after_the_other_are_told_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = FakeBroker()
+    broker.answers.extend(errors.NotEnoughReplicasError() for _ in range(20))
+    async with publishing(broker) as publisher:
+        for number in range(20):
+            await publisher.publish([record(Shard("transactions", number))])
+
+    told = [line for line in caplog.records if getattr(line, "action", "") == "kafka_batch_unconfirmed"]
+    assert len(told) == 1
+
+
 async def test_a_call_ends_in_time_and_what_no_batch_took_is_never_written() -> None:
     broker = FakeBroker()
     broker.hold = asyncio.Event()
