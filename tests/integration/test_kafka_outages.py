@@ -100,9 +100,11 @@ async def test_a_leader_killed_under_load_loses_no_receipt(three_brokers: KafkaC
         reader = Reader(log, PATIENCE)
         client = asyncio.create_task(publish_until(publisher, rig, receipts, stop))
         await reader.until_read(20)
-        await asyncio.to_thread(three_brokers.kill, await rig.leader(rig.shard()))
+        leader = await rig.leader(rig.shard())
+        await asyncio.to_thread(three_brokers.kill, leader)
         before = len(receipts)
         await reader.until(lambda: len(receipts) >= before + 50)
+        await asyncio.to_thread(three_brokers.restart, leader)
         stop.set()
         await client
         await reader.until(lambda: max(receipts.values()) in {one.offset for one in reader.records})
