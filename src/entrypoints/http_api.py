@@ -68,7 +68,6 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     endpoints = {PRODUCE: _produce(parts), BATCH: _batch(parts)}
     pages = Pages(
         unready=parts.unready,
-        list_topics=parts.list_topics,
         render_metrics=parts.render_metrics,
         document=_document(parts),
     )
@@ -139,7 +138,11 @@ def _get(path: str, page: Page) -> HTTPRouteHandler:
 
 def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
     """What shows nothing of topics that the asker's key is not for."""
-    pages = ReadingPages(parts.read_status, parts.read_lags)
+    pages = ReadingPages(parts.list_topics, parts.read_status, parts.read_lags)
+
+    @route("/api/v1/topics", http_method=["GET", "HEAD"])
+    async def show_topics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await _for_bearer(parts.keys, request, pages.topics)
 
     @route(f"{MESSAGES}/{{request_id:str}}", http_method=["GET", "HEAD"])
     async def show_message(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -158,7 +161,7 @@ def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
         query = request.scope["query_string"]
         return await _for_bearer(parts.keys, request, lambda grant: letters(query, grant))
 
-    return [show_message, show_lag, show_dead_letters]
+    return [show_topics, show_message, show_lag, show_dead_letters]
 
 
 async def _for_bearer(

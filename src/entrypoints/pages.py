@@ -1,14 +1,12 @@
-"""What the API shows to who asks with GET."""
+"""What the API shows to everybody who may ask with GET."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from domain.errors import LogUnavailable
-from domain.topic import Topic
 from entrypoints.docs_page import (
     CONTENT_SECURITY_POLICY,
     PAGE_DOCUMENT,
@@ -35,12 +33,10 @@ class Pages:
         self,
         *,
         unready: Callable[[], Awaitable[str | None]],
-        list_topics: Callable[[], Awaitable[Sequence[Topic]]],
         render_metrics: Callable[[], Awaitable[bytes]],
         document: Mapping[str, Any],
     ) -> None:
         self._unready = unready
-        self._list_topics = list_topics
         self._render_metrics = render_metrics
         self._document = _json(document)
         self._older_document = answer(200, JSON, as_openapi_3_0(document))
@@ -50,7 +46,6 @@ class Pages:
         return {
             "/health/live": self.live,
             "/health/ready": self.ready,
-            "/api/v1/topics": self.topics,
             "/metrics": self.metrics,
             "/schema/openapi.json": self.document,
             PAGE_DOCUMENT: self.older_document,
@@ -65,13 +60,6 @@ class Pages:
         reason = await self._unready()
         return _json({"status": "ok"}) if reason is None else _log_unavailable(reason)
 
-    async def topics(self) -> Answer:
-        try:
-            topics = await self._list_topics()
-        except LogUnavailable as error:
-            return _log_unavailable(str(error))
-        return _json({"topics": [_topic(topic) for topic in topics]})
-
     async def metrics(self) -> Answer:
         return answer(200, METRICS_CONTENT_TYPE.encode(), await self._render_metrics())
 
@@ -85,15 +73,6 @@ class Pages:
 async def _docs(path: str) -> Answer:
     media_type, body = await asyncio.to_thread(docs_asset, path)
     return answer(200, media_type.encode(), body, _DOCS_HEADERS)
-
-
-def _topic(topic: Topic) -> dict[str, Any]:
-    return {
-        "name": topic.name,
-        "partitions": topic.partitions,
-        "replication_factor": topic.replication_factor,
-        "groups": topic.groups,
-    }
 
 
 def _json(value: object) -> Answer:

@@ -1,7 +1,8 @@
-"""What the API shows of messages and groups: only of topics that the asker's key is for."""
+"""What the API shows of topics, messages and groups: only of topics that the asker's key is for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from application.lag import ReadLags, lag_answer
 from application.status import ReadStatus, status_answer
 from domain.errors import HeraldError
+from domain.topic import Topic
 from entrypoints.api_keys import Grant
 from entrypoints.problems import JSON, RETRY_AFTER_SECONDS, Answer, Problem, ProblemKind, answer
 
@@ -31,9 +33,23 @@ def query_of(query_string: bytes) -> Mapping[str, str]:
 class ReadingPages:
     """The pages whose answer depends on who asks. `query`: the names and values behind the path."""
 
-    def __init__(self, read_status: ReadStatus, read_lags: ReadLags) -> None:
+    def __init__(
+        self,
+        list_topics: Callable[[], Awaitable[Sequence[Topic]]],
+        read_status: ReadStatus,
+        read_lags: ReadLags,
+    ) -> None:
+        self._list_topics = list_topics
         self._read_status = read_status
         self._read_lags = read_lags
+
+    async def topics(self, grant: Grant) -> Answer:
+        try:
+            topics = await self._list_topics()
+        except HeraldError as error:
+            return _unavailable(error)
+        shown = [_topic(topic) for topic in topics if grant.allows(topic.name)]
+        return answer(200, JSON, msgspec.json.encode({"topics": shown}))
 
     async def message(self, request_id: str, query: Mapping[str, str], grant: Grant) -> Answer:
         topics = grant.topics
@@ -59,6 +75,15 @@ class ReadingPages:
         except HeraldError as error:
             return _unavailable(error)
         return _NOT_KNOWN if status is None else answer(200, JSON, msgspec.json.encode(status_answer(status)))
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "name": topic.name,
+        "partitions": topic.partitions,
+        "replication_factor": topic.replication_factor,
+        "groups": topic.groups,
+    }
 
 
 def _unavailable(error: HeraldError) -> Answer:

@@ -386,6 +386,16 @@ async def test_the_topics_are_listed(api: MemoryApi) -> None:
     }
 
 
+async def test_a_key_sees_its_own_topics_alone(guarded: MemoryApi) -> None:
+    shop = await guarded.ask("GET", "/api/v1/topics", headers=bearer("shop"))
+    everything = await guarded.ask("GET", "/api/v1/topics", headers=bearer("all"))
+    nobody = await guarded.ask("GET", "/api/v1/topics")
+
+    assert [topic["name"] for topic in shop.json()["topics"]] == ["transactions"]
+    assert [topic["name"] for topic in everything.json()["topics"]] == ["transactions", "refunds"]
+    assert nobody.status_code == 401
+
+
 async def test_topics_that_the_log_does_not_tell_are_503(api: MemoryApi) -> None:
     api.broker.down = True
     response = await api.ask("GET", "/api/v1/topics")
