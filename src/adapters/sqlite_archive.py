@@ -55,7 +55,8 @@ class SqliteDeadLetterArchive:
         request_id_of: Callable[[Record], str],
     ) -> None:
         self._path = log_path
-        self._groups = sorted({group for topic in topics for group in topic.groups})
+        self._subscribed = {(topic.name, group) for topic in topics for group in topic.groups}
+        self._groups = sorted({group for _, group in self._subscribed})
         self._clock = clock
         self._request_id_of = request_id_of
         self._thread = SqliteThread("dead-letters")
@@ -121,9 +122,13 @@ class SqliteDeadLetterArchive:
     def _put_back(self, kept: KeptLetter, by: str) -> None:
         if kept.letter.record.value is None:
             raise HeraldError(f"{kept.id} has no value, and the SQLite log takes none without: leave it")
+        place = kept.place
+        if (place.topic, place.group) not in self._subscribed:
+            raise HeraldError(
+                f"the group {place.group} takes no messages of {place.topic}: add it to the topic's groups"
+            )
         connection = self._to_write()
         with faults_of(self._path), self._lock, transaction(connection):
-            place = kept.place
             named = (place.topic, place.group, place.partition, place.offset, place.failed_at)
             if connection.execute(IS_NOTED, named).fetchone() is None:
                 self._append(connection, kept)

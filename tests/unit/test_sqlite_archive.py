@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.message_json import request_id_of
+from adapters.sqlite_archive import SqliteDeadLetterArchive
 from adapters.sqlite_retention import SqliteRetention
 from adapters.sqlite_schema import group_path
 from adapters.system_clock import SystemClock
@@ -17,6 +19,7 @@ from domain.dead_letter import KeptLetter, LetterFilter
 from domain.errors import HeraldError, LogUnavailable, StorageBroken
 from domain.topic import Topic
 from tests.contracts.dead_letter_archive import keep, letter, only
+from tests.contracts.rig import PARTITIONS
 from tests.fakes import FakeClock
 from tests.sqlite_rig import SqliteRig
 
@@ -144,6 +147,19 @@ async def test_what_has_no_value_cannot_go_back(rig: SqliteRig) -> None:
     async with rig.archive() as archive:
         with pytest.raises(HeraldError, match="has no value"):
             await archive.put_back(await only(archive), by="ada@ops")
+
+
+async def test_what_no_consumer_would_take_does_not_go_back(rig: SqliteRig) -> None:
+    await keep(rig, letter(rig))
+    alone = [Topic(name=rig.topic, partitions=PARTITIONS, groups=("sms",)), Topic(name="other", partitions=1)]
+    async with SqliteDeadLetterArchive(rig.path, alone, SystemClock(), request_id_of) as archive:
+        kept = await only(archive)
+        with pytest.raises(HeraldError, match=f"group email takes no messages of {rig.topic}"):
+            await archive.put_back(kept, by="me")
+    async with rig.archive() as archive:
+        left = await only(archive)
+
+    assert (left.replays, await rig.read_all(rig.shard(2))) == (0, [])
 
 
 async def test_a_log_that_was_exchanged_meanwhile_is_told(rig: SqliteRig) -> None:
