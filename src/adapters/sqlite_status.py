@@ -149,9 +149,9 @@ class _Search:
         found = self._noted()
         for shard, place in self._places.items():
             # Also where it was noted: a later one of its id may wait in another topic or partition.
-            if seen := self._tail(place):
+            if seen := self._between(place, self._unfinished_from(place), place.end):
                 found[shard] = found.get(shard, {}) | seen
-        found = found or self._waiting()
+        found = found or self._waiting() or self._passed_over()
         return [self._story(shard, list(seen.values()), as_of) for shard, seen in found.items()]
 
     def _story(self, shard: Shard, sightings: Sequence[Sighting], as_of: float) -> MessageStatus:
@@ -189,23 +189,31 @@ class _Search:
         kept = (group.put_off(shard, offset) for group in self._groups.values())
         return next((record for record in kept if record is not None), None)
 
-    def _tail(self, place: _Place) -> dict[int, Sighting]:
+    def _passed_over(self) -> dict[Shard, dict[int, Sighting]]:
+        """Where a topic lacks a channel a message may have been passed over by all its groups."""
+        found: dict[Shard, dict[int, Sighting]] = {}
+        for shard, place in self._places.items():
+            if not EVERY_CHANNEL.issubset(self._topics[shard.topic].groups):
+                newest = max(0, place.end - _NEWEST_ROWS)
+                if seen := self._between(place, newest, self._unfinished_from(place)):
+                    found[shard] = seen
+        return found
+
+    def _between(self, place: _Place, first: int, end: int) -> dict[int, Sighting]:
         seen: dict[int, Sighting] = {}
-        start = self._unfinished_from(place)
-        for offset in range(start, place.end, _SLICE_ROWS):
-            span = (row_id(place.number, offset), row_id(place.number, min(offset + _SLICE_ROWS, place.end)))
+        for offset in range(self._first_row(place, first), end, _SLICE_ROWS):
+            span = (row_id(place.number, offset), row_id(place.number, min(offset + _SLICE_ROWS, end)))
             rows = self._log.execute(_TAIL, (*span, *self._holding)).fetchall()
             seen |= self._own(_record(place.shard, row) for row in rows)
         return seen
 
     def _unfinished_from(self, place: _Place) -> int:
-        topic = self._topics[place.shard.topic]
-        lowest = min(
-            (self._groups[name].positions.get(place.shard, 0) for name in topic.groups), default=place.end
-        )
-        if not EVERY_CHANNEL.issubset(topic.groups):
-            lowest = min(lowest, place.end - _NEWEST_ROWS)
-        span = (row_id(place.number, max(0, lowest)), row_id(place.number + 1, 0))
+        groups = self._topics[place.shard.topic].groups
+        return min((self._groups[name].positions.get(place.shard, 0) for name in groups), default=place.end)
+
+    def _first_row(self, place: _Place, offset: int) -> int:
+        """At or above this offset: below, retention may have left millions of offsets without a row."""
+        span = (row_id(place.number, offset), row_id(place.number + 1, 0))
         (first,) = self._log.execute(_FIRST, span).fetchone()
         return place.end if first is None else offset_of(first)
 
