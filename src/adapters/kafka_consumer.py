@@ -35,7 +35,7 @@ def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
         "heartbeat_interval_ms": _ms(times.heartbeat),
         "rebalance_timeout_ms": _ms(times.rebalance),
         "request_timeout_ms": _ms(times.request),
-        "max_poll_interval_ms": _ms(times.poll),
+        "max_poll_interval_ms": _ms(times.silence),
         "connections_max_idle_ms": _ms(times.idle),
         # A topic that was away when the group was formed, also for a moment, is noticed by this alone.
         "metadata_max_age_ms": 5_000,

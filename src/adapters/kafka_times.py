@@ -10,7 +10,7 @@ class GroupTimes:
     They build on one another: a rebalance leaves time to drain; JoinGroup blocks on the broker for as
     long as a rebalance lasts, so a request must be allowed to take longer. `answer` is for what has
     to end sooner, `pause` between tries, growing to `longest_pause`. Without a heartbeat
-    for `session`, or a poll for `poll`, a member is put out; a connection that is `idle` is closed.
+    for `session`, or a poll for `silence`, a member is put out; a connection that is `idle` is closed.
     """
 
     drain: float
@@ -33,6 +33,11 @@ class GroupTimes:
         The rest of the margin is for the others to join.
         """
         return self.drain + 0.6 * self.rebalance_margin
+
+    @property
+    def silence(self) -> float:
+        """The longest time without a poll: nobody polls while a rebalance waits for what is in flight."""
+        return max(self.poll, self.rebalance + self.request_margin)
 
     @property
     def frozen(self) -> float:

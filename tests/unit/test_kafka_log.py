@@ -83,6 +83,12 @@ def test_the_times_build_on_one_another() -> None:
     assert options["enable_auto_commit"] is False
 
 
+def test_a_long_drain_is_no_silence_for_which_a_member_leaves() -> None:
+    options = consumer_options("herald-email", GroupTimes(drain=600.0))
+
+    assert options["max_poll_interval_ms"] > options["rebalance_timeout_ms"]
+
+
 def test_each_consumer_has_one_assignor_of_its_own() -> None:
     times = GroupTimes(drain=20.0)
     [one] = consumer_options("herald-email", times)["partition_assignment_strategy"]
