@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import errors
 
-from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
+from adapters.kafka_connection import KafkaConnection, explain, start_whole, stop_in_time
 from domain.errors import HeraldError, LogUnavailable
 
 AdminClass = Callable[..., Any]
@@ -26,7 +26,7 @@ async def admin_client(
     client = admin_class(**connection.client_options(), request_timeout_ms=int(1000 * seconds))
     try:
         async with asyncio.timeout(seconds):
-            await client.start()
+            await start_whole(client)
             yield client
     except HeraldError:
         raise

@@ -19,6 +19,7 @@ log = logging.getLogger("herald.kafka")
 
 # aiokafka raises the same for an unreachable broker, a wrong certificate and a wrong password.
 _NOT_LET_IN = "no Kafka broker can be reached, or none lets us in; check address, TLS and login"
+START_GRACE_SECONDS = 1.0
 _MECHANISMS = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
 _ENCRYPTED = {"SSL", "SASL_SSL"}
 _TALKATIVE = (
@@ -174,16 +175,29 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+async def start_whole(client: Any) -> None:
+    """Starts a client. Where this is cancelled, the start is given a moment to come to its end.
+
+    aiokafka's first connection is known to nobody but its `start`, and stays open where that is cut off.
+    """
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await ends_in_time(starting, START_GRACE_SECONDS)
+        raise
+
+
 async def stop_in_time(client: Any, seconds: float) -> bool:
-    """Stops a client; True when it stopped. aiokafka's own `stop` has no limit of time.
+    """Stops a client; True when it stopped as it should. aiokafka's own `stop` has no limit of time.
 
     A client that does not stop is left: its tasks end with the loop.
     """
     return await ends_in_time(client.stop() if hasattr(client, "stop") else client.close(), seconds)
 
 
-async def ends_in_time(stop: Coroutine[Any, Any, None], seconds: float) -> bool:
-    """Whether it ended. It is not waited for longer, for it may swallow that it is cancelled."""
+async def ends_in_time(stop: Coroutine[Any, Any, None] | asyncio.Future[None], seconds: float) -> bool:
+    """Whether it ended well. It is not waited for longer, for it may swallow that it is cancelled."""
     stopping = asyncio.ensure_future(stop)
     done, _ = await asyncio.wait([stopping], timeout=seconds)
     if not done:
@@ -191,4 +205,5 @@ async def ends_in_time(stop: Coroutine[Any, Any, None], seconds: float) -> bool:
         return False
     if stopping.cancelled() or stopping.exception() is not None:
         log.debug("A Kafka client stopped with an error", extra={"action": "kafka_stop_failed"})
+        return False
     return True

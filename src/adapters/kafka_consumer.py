@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from adapters.kafka_connection import ends_in_time, explain, stop_in_time
 from adapters.kafka_times import GroupTimes
@@ -135,6 +136,19 @@ async def stop_consumer(consumer: Any, seconds: float) -> None:
     """Leaves the group and closes all connections, within about twice that time."""
     if await stop_in_time(consumer, seconds):
         return
-    # It waits for a broker that does not answer; at least let go of what this process holds.
-    for part in (consumer._fetcher, consumer._client):  # noqa: SLF001 - `stop` did not get that far
-        await ends_in_time(part.close(), seconds / 2)
+    # It waits for the others of a rebalance or for a broker that does not answer, or its coordination was
+    # cut off. At least let go of what this process holds.
+    for part in (_leave_group(consumer), consumer._fetcher.close(), consumer._client.close()):  # noqa: SLF001
+        await ends_in_time(part, seconds / 3)
+
+
+async def _leave_group(consumer: Any) -> None:
+    """Otherwise a member that is gone is given shards, and they wait until its session is over.
+
+    Over another connection than aiokafka's own `LeaveGroup`, which would wait there behind a `JoinGroup`.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001
+    await coordinator._stop_heartbeat_task()  # noqa: SLF001
+    if coordinator.member_id and coordinator.coordinator_id is not None:
+        leave = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+        await consumer._client.send(coordinator.coordinator_id, leave)  # noqa: SLF001

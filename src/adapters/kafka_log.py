@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from adapters.kafka_admin import AdminClass
 from adapters.kafka_commit import Committer, Evicted
-from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
+from adapters.kafka_connection import KafkaConnection, explain, start_whole, stop_in_time
 from adapters.kafka_consumer import (
     ConsumerClass,
     RebalanceListener,
@@ -263,7 +263,7 @@ class KafkaLog:
         consumer = self._consumer_class(**options)
         try:
             async with asyncio.timeout(self._times.start):
-                await consumer.start()
+                await start_whole(consumer)
         except BaseException as error:
             await stop_in_time(consumer, self._times.stop)
             if not isinstance(error, Exception):

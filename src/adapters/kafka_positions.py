@@ -9,7 +9,7 @@ from aiokafka import TopicPartition, errors
 from aiokafka.structs import OffsetAndMetadata
 
 from adapters.kafka_admin import AdminClass
-from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
+from adapters.kafka_connection import KafkaConnection, explain, start_whole, stop_in_time
 from domain.errors import LogUnavailable
 from domain.log import Position, Shard
 
@@ -109,7 +109,7 @@ class KafkaPositions:
                 timeout_ms = int(1000 * self._answer_seconds)
                 admin = self._admin_class(**self._connection.client_options(), request_timeout_ms=timeout_ms)
                 try:
-                    await admin.start()
+                    await start_whole(admin)
                 except BaseException:
                     await stop_in_time(admin, STOP_SECONDS)
                     raise

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import errors
 
-from adapters.kafka_connection import ends_in_time, explain, stop_in_time
+from adapters.kafka_connection import ends_in_time, explain, start_whole, stop_in_time
 
 log = logging.getLogger("herald.kafka")
 
@@ -137,7 +137,7 @@ class LiveProducer:
             try:
                 producer = self._build()
                 async with asyncio.timeout(self._start_seconds):
-                    await producer.start()
+                    await start_whole(producer)
             except Exception as error:  # noqa: BLE001 - whatever it is, writing must go on once it is gone
                 self._note_failed_start(error)
                 await self._discard(producer)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
-from adapters.kafka_connection import KafkaConnection, explain, stop_in_time
+from adapters.kafka_connection import KafkaConnection, explain, start_whole, stop_in_time
 from adapters.kafka_consumer import ConsumerClass, bounds_of, position_in
 from domain.errors import LogUnavailable
 from domain.log import Bounds
@@ -168,7 +168,7 @@ class KafkaReader:
             max_partition_fetch_bytes=PARTITION_BYTES,
         )
         try:
-            await consumer.start()
+            await start_whole(consumer)
         except BaseException:
             await stop_in_time(consumer, STOP_SECONDS)
             raise

