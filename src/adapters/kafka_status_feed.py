@@ -17,7 +17,7 @@ from adapters.kafka_notes import entry_of
 from adapters.kafka_reader import KafkaReader
 from adapters.kafka_reading import record_of
 from adapters.message_sighting import sighting_of
-from domain.errors import StorageBroken
+from domain.errors import LogUnavailable, StorageBroken
 from domain.ledger import LedgerRecord, deferred_topic, ledger_topic
 from domain.log import Bounds, Shard
 from domain.ports import Clock
@@ -67,6 +67,7 @@ class KafkaStatusFeed:
 
     async def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
         """See the port."""
+        await self._need_topics()
         bounds = await self._reader.bounds([source.partition for source in self._sources])
         if not self._next:
             await self._begin()
@@ -81,6 +82,13 @@ class KafkaStatusFeed:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+    async def _need_topics(self) -> None:
+        """Asking for the bounds of what does not exist lets a broker make it, with numbers of its own."""
+        if self._next:
+            return
+        if missing := await self._reader.missing({source.partition.topic for source in self._sources}):
+            raise LogUnavailable(f"Kafka has no topic {', '.join(missing)} yet")
 
     async def _begin(self) -> None:
         since = self._clock.now() - _HOUR * self._hours

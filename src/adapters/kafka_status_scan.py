@@ -54,11 +54,14 @@ class KafkaStatusScan:
         self._clock = clock
         self._hours = hours
         self._show = show
+        self._missing: frozenset[str] = frozenset()
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
 
     async def find(self, request_id: str, topics: AbstractSet[str]) -> MessageStatus | None:
-        missing = await self._reader.missing(topics)
-        asked = [topic for topic in self._topics if topic.name in topics and topic.name not in missing]
+        asked = [topic for topic in self._topics if topic.name in topics]
+        # Asking for the bounds of what does not exist lets a broker make it, with numbers of its own.
+        self._missing = frozenset(await self._reader.missing(_names(asked)))
+        asked = [topic for topic in asked if topic.name not in self._missing]
         likely = likely_shards(request_id, asked)
         if found := await self._look(request_id, likely):
             return found
@@ -74,7 +77,10 @@ class KafkaStatusScan:
         places = [one for shard in shards for one in _places(shard, groups[shard.topic])]
         if not places:
             return None
-        ends = await self._reader.since(places, as_of - _HOUR * self._hours if self._hours else 0.0)
+        there = [place for place in places if place.topic not in self._missing]
+        nothing = dict.fromkeys(places, Bounds(0, 0))
+        since = as_of - _HOUR * self._hours if self._hours else 0.0
+        ends = nothing | dict(await self._reader.since(there, since))
         stories = [await self._story(request_id, shard, groups[shard.topic], ends, as_of) for shard in shards]
         return newest_of(story for story in stories if story is not None)
 
@@ -131,6 +137,17 @@ class KafkaStatusScan:
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
+
+
+def _names(topics: Sequence[Topic]) -> set[str]:
+    """The topics with those that stand beside them; of a group that has not begun there may be none."""
+    beside = {
+        name(topic.name, group)
+        for topic in topics
+        for group in topic.groups
+        for name in (ledger_topic, deferred_topic)
+    }
+    return {topic.name for topic in topics} | beside
 
 
 def _places(shard: Shard, groups: Sequence[str]) -> list[TopicPartition]:
