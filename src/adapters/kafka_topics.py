@@ -37,6 +37,11 @@ _PASSING = {
 }
 
 
+# Waiting does not help against these.
+_FORBIDDEN = {errors.TopicAuthorizationFailedError.errno, errors.ClusterAuthorizationFailedError.errno}
+_ALLOW = "allow it DescribeConfigs on the topics and the cluster"
+
+
 class KafkaTopicCatalog:
     """The topics of a Kafka cluster. Each call is over within `timeout_seconds`."""
 
@@ -171,6 +176,9 @@ async def _settings(
     values = {}
     for answer in await admin.describe_configs(resources):
         for code, _message, _kind, name, entries, *_ in answer.resources:
+            if code in _FORBIDDEN:
+                what = f"topic {name}" if kind is ConfigResourceType.TOPIC else "the brokers"
+                raise HeraldError(f"Kafka does not let this user see the settings of {what}: {_ALLOW}")
             if not code:
                 values[name] = {entry[0]: entry[1] for entry in entries}
     return values

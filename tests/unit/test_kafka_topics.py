@@ -139,6 +139,14 @@ async def test_a_topic_without_its_retention_is_not_guessed_at() -> None:
         await Catalog(settings=[configured("transactions", code=7)]).find({"transactions"})
 
 
+@pytest.mark.parametrize("code", [29, 31])
+async def test_settings_that_are_forbidden_are_not_waited_for(code: int) -> None:
+    with pytest.raises(HeraldError, match="allow it DescribeConfigs") as raised:
+        await Catalog(settings=[configured("transactions", code=code)]).find({"transactions"})
+
+    assert not isinstance(raised.value, LogUnavailable)
+
+
 async def test_none_of_them_exists() -> None:
     assert await Catalog().find({"missing"}) == {}
 
@@ -161,7 +169,7 @@ async def test_leaders_that_never_come_are_told_in_time() -> None:
 
 async def test_an_unknown_limit_of_the_brokers_is_told() -> None:
     with pytest.raises(LogUnavailable, match=r"message\.max\.bytes"):
-        await Catalog(settings=[configured("1", code=29)]).create([plan(extra_message_bytes=12)])
+        await Catalog(settings=[configured("1", code=7)]).create([plan(extra_message_bytes=12)])
 
 
 async def test_brokers_that_are_away_are_told_with_their_address() -> None:
