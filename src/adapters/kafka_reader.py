@@ -48,13 +48,15 @@ class KafkaReader:
         self._linger = linger_seconds
         self._consumer_class = consumer_class
         self._client: _SharedClient | None = None
+        self._running: set[_SharedClient] = set()  # also those that are replaced and still used
         self._opening = asyncio.Lock()
         self._leavers: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Ends at once; calls that still run end with `LogUnavailable`."""
-        if self._client is not None:
-            self._retire(self._client)
+        self._client = None
+        for client in list(self._running):
+            self._stop(client)
         await asyncio.gather(*self._leavers, return_exceptions=True)
 
     async def missing(self, topics: AbstractSet[str]) -> list[str]:
@@ -172,7 +174,9 @@ class KafkaReader:
         except BaseException:
             await stop_in_time(consumer, STOP_SECONDS)
             raise
-        return _SharedClient(consumer)
+        client = _SharedClient(consumer)
+        self._running.add(client)
+        return client
 
     def _rest(self, client: "_SharedClient") -> None:
         """Called when one has ended to use it."""
@@ -195,6 +199,9 @@ class KafkaReader:
                 self._stop(client)
 
     def _stop(self, client: "_SharedClient") -> None:
+        if client not in self._running:
+            return
+        self._running.remove(client)
         leaver = asyncio.create_task(stop_in_time(client.consumer, STOP_SECONDS), name="kafka-reader-leaves")
         self._leavers.add(leaver)
         leaver.add_done_callback(self._leavers.discard)

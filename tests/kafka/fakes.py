@@ -109,6 +109,10 @@ class FakeProducer(FakeClient):
         self.closed += 1
 
 
+async def _nothing() -> None:
+    pass
+
+
 class FakeConsumer(FakeClient):
     """A group of one. `polls`: what `getmany` answers or raises; `rebalance` asks all back and gives some."""
 
@@ -128,12 +132,18 @@ class FakeConsumer(FakeClient):
         self.topics_subscribed: list[str] = []
         self.topics_answer: BaseException | None = None
         self._coordinator = SimpleNamespace(
-            generation=-1, _coordination_task=asyncio.get_running_loop().create_future()
+            generation=-1,
+            member_id="",
+            group_id=options.get("group_id"),
+            coordinator_id=1,
+            _coordination_task=asyncio.get_running_loop().create_future(),
+            _stop_heartbeat_task=_nothing,
         )
+        self.sent: list[Any] = []
         self._fetcher = SimpleNamespace(
             error_future=asyncio.get_running_loop().create_future(), close=self.stop
         )
-        self._client = SimpleNamespace(close=self.stop)
+        self._client = SimpleNamespace(close=self.stop, send=self._send)
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=self))
         # What aiokafka reads next, where a test says that records end before it.
         self.positions: dict[TopicPartition, int] = {}
@@ -141,6 +151,9 @@ class FakeConsumer(FakeClient):
     def subscribe(self, *, topics: list[str], listener: Any) -> None:
         self.topics_subscribed = topics
         self.listener = listener
+
+    async def _send(self, _node: int, request: Any) -> None:
+        self.sent.append(request)
 
     async def rebalance(self, *partitions: TopicPartition) -> None:
         await self.listener.on_partitions_revoked(set(self.assigned))

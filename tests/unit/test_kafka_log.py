@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition, errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from adapters.kafka_connection import KafkaConnection
@@ -411,11 +412,14 @@ async def test_leaving_in_the_middle_of_a_rebalance_does_not_join_again() -> Non
     assert consumer.assigned == {P1}
 
 
-async def test_a_consumer_that_does_not_stop_is_let_go_of() -> None:
+async def test_a_consumer_that_does_not_stop_leaves_its_group_and_is_let_go_of() -> None:
     async with asyncio.timeout(2), opened() as desk:
         consumer = await desk.connected()
+        consumer._coordinator.member_id = "herald-1"
         consumer.hangs = True
 
+    [leave] = consumer.sent
+    assert (type(leave), leave._member_id) == (LeaveGroupRequest, "herald-1")
     # Once by `stop`, which hung, and once each by its parts.
     assert consumer.stopped >= 2
 

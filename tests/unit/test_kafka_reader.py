@@ -84,6 +84,8 @@ class ShelfConsumer(FakeClient):
         await asyncio.sleep(0)
         if self.broker.error is not None:
             raise self.broker.error
+        if self.stopped:
+            raise errors.ConsumerStoppedError
         if self.broker.is_silent or partition in self.paused:
             return {}
         position = self.positions[partition]
@@ -272,3 +274,15 @@ async def test_a_client_that_nobody_needs_any_more_is_closed() -> None:
     await reader.close()
 
     assert len(there.clients) == 2
+
+
+async def test_closing_ends_what_still_reads() -> None:
+    there = shelf(*range(2000), end=2000)
+    reader = there.reader()
+    async with contextlib.aclosing(reader.read(ONE, 0, 2000)) as slices:
+        await anext(slices)
+        await reader.close()
+        with pytest.raises(LogUnavailable):
+            await anext(slices)
+
+    assert there.newest.stopped == 1
