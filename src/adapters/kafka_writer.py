@@ -44,6 +44,7 @@ class KafkaWriter:
         self._backlog = backlog
         self._queues: dict[Shard, ShardQueue] = {}
         self._senders: set[asyncio.Task[None]] = set()
+        self._existing: set[str] = set()
         self._untold = 0  # records that were not confirmed since the last line about it
         self._quiet_until = 0.0
 
@@ -102,6 +103,7 @@ class KafkaWriter:
             return
         try:
             async with asyncio.timeout(self._flight):
+                await self._need(producer, queue.shard.topic)
                 confirmed = await producer.send_batch(
                     batch, queue.shard.topic, partition=queue.shard.partition
                 )
@@ -116,6 +118,23 @@ class KafkaWriter:
         else:
             self._live.worked()
             queue.confirm(taken, first_offset)
+
+    async def _need(self, producer: Any, topic: str) -> None:
+        """Raises a `KafkaError` where the topic is not there, or nobody tells.
+
+        All topics are asked for: asking for one by name lets a broker make it, with numbers of its own, and
+        then the API would refuse to start. A client may produce before the topics are made.
+        """
+        if topic in self._existing:
+            return
+        try:
+            cluster = await producer.client.fetch_all_metadata()
+        except errors.KafkaError as error:
+            # A plain one would say that the producer is broken for good.
+            raise errors.KafkaConnectionError(str(error)) from error
+        if cluster.partitions_for_topic(topic) is None:
+            raise errors.UnknownTopicOrPartitionError(topic)
+        self._existing.add(topic)
 
     @staticmethod
     def _too_large(queue: ShardQueue, taken: Sequence[Waiting], error: Exception) -> None:

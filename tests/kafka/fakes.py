@@ -25,6 +25,7 @@ class FakeBroker:
         self.answers: deque[BaseException] = deque()
         self.ends: dict[TopicPartition, int] = defaultdict(int)
         self.hold: asyncio.Event | None = None
+        self.missing: set[str] = set()  # topics that are not made yet; every other one is there
         self.answers_metadata: bool | None = True
         self.clients: list[Any] = []
         self.script: dict[str, deque[Any]] = {}
@@ -99,6 +100,10 @@ class FakeProducer(FakeClient):
         first = self.broker.ends[partition]
         self.broker.ends[partition] += batch.record_count()
         return SimpleNamespace(offset=first)
+
+    async def fetch_all_metadata(self) -> Any:
+        missing = frozenset(self.broker.missing)
+        return SimpleNamespace(partitions_for_topic=lambda topic: None if topic in missing else {0})
 
     async def force_metadata_update(self) -> bool:
         if self.broker.answers_metadata is None:

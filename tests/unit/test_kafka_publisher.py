@@ -76,6 +76,19 @@ async def test_what_comes_while_a_batch_is_under_way_travels_in_the_next_one() -
     assert answers == [[Receipt(n)] for n in range(6)]
 
 
+async def test_a_topic_that_is_not_made_yet_is_not_written_to_because_a_broker_would_make_it() -> None:
+    broker = FakeBroker()
+    broker.missing = {"transactions"}
+    async with publishing(broker) as publisher:
+        [early] = await publisher.publish([record(ONE)])
+        written = list(broker.batches)
+        broker.missing.clear()
+        [late] = await publisher.publish([record(ONE)])
+
+    assert isinstance(early, Unconfirmed)
+    assert (written, late) == ([], Receipt(0))
+
+
 async def test_a_record_that_is_not_confirmed_takes_the_later_ones_of_its_shard_with_it() -> None:
     broker = FakeBroker()
     broker.answers.append(errors.NotEnoughReplicasError())
