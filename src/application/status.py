@@ -9,6 +9,8 @@ from domain.ports import StatusView
 from domain.status import DeliveryStatus, MessageStatus
 from domain.topic import Topic
 
+_LAST_SECOND = 253_402_300_799.0  # of the year 9999
+
 
 class ReadStatus:
     """Looks in the configured topics."""
@@ -53,4 +55,9 @@ def _delivery(delivery: DeliveryStatus) -> dict[str, Any]:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Another producer may have given its record any time, also one that no date has."""
+    return (
+        datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

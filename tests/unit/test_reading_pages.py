@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from adapters.memory_broker import NoteLog
+from application.status import status_answer
 from domain.ledger import Deferral, LedgerRecord, State
 from domain.log import Position, Record, Shard
+from domain.status import MessageStatus
 from tests.api_parts import TOPICS, VALID, MemoryApi, shared_api
 
 SHARD = Shard("transactions", 3)
@@ -46,6 +48,29 @@ async def problem(api: MemoryApi, path: str, **headers: str) -> tuple[int, str]:
 
 
 # Status ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accepted", "told"),
+    [
+        (1_800_000_000_000.0, "9999-12-31T23:59:59.000Z"),  # microseconds taken for milliseconds
+        (-0.001, "1969-12-31T23:59:59.999Z"),  # Kafka's "no time"
+    ],
+)
+def test_a_time_that_another_producer_made_up_is_told_as_far_as_a_date_can(
+    accepted: float, told: str
+) -> None:
+    status = MessageStatus(
+        request_id="r-1",
+        topic_name="transactions",
+        partition=0,
+        offset=0,
+        accepted_at=accepted,
+        deliveries={},
+        as_of=1_800_000_000.0,
+    )
+
+    assert status_answer(status)["accepted_at"] == told
 
 
 async def test_what_became_of_a_message_is_told_for_each_group(api: MemoryApi) -> None:
