@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite_file import WriteLock, faults_of, open_file, prove, transaction
+from adapters.sqlite_file import faults_of, open_file, prove, transaction
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import LOG, pack_headers, row_id
 from domain.errors import LogUnavailable

@@ -24,7 +24,8 @@ from adapters.sqlite_archive_queries import (
     arguments_of,
     letter_of,
 )
-from adapters.sqlite_file import WriteLock, faults_of, open_file, open_to_read, transaction
+from adapters.sqlite_file import faults_of, open_file, open_to_read, transaction
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import GROUP, LOG, group_path, pack_headers, row_id
 from adapters.sqlite_thread import SqliteThread

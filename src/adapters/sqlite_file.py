@@ -4,11 +4,10 @@ Every file is in WAL mode (readers and the writer do not wait for each other) an
 application id and a schema version (`PRAGMA application_id`, `PRAGMA user_version`).
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -192,9 +191,7 @@ def _prepare(
 
 def _version_of(connection: sqlite3.Connection, path: Path, schema: Schema) -> int:
     """0 for a file that is still empty."""
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    tables, owner, version = _marks(connection)
     if (owner, version, tables) == (0, 0, 0):
         return 0
     if owner != schema.application_id:
@@ -206,6 +203,25 @@ def _version_of(connection: sqlite3.Connection, path: Path, schema: Schema) -> i
             f"{path} has version {version} and this Herald knows {schema.version}: run a newer Herald"
         )
     return int(version)
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Number of tables, application id and version, all of one moment: others may be making the file."""
+    with nullcontext() if connection.in_transaction else _snapshot(connection):
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(tables), int(owner), int(version)
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 def _bring_up(connection: sqlite3.Connection, schema: Schema, version: int) -> None:
@@ -254,46 +270,3 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-
-
-class WriteLock:
-    """Writers of one file, in any process, take turns.
-
-    SQLite's own waiting is polling without order: under load some writer meets "database is locked".
-    The kernel wakes those who wait here. Who has just written cannot overtake who waits: to get in
-    line it must pass `turn`, which the next one holds until it may write.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptors: tuple[int, int] | None = None
-
-    def __enter__(self) -> None:
-        turn, write = self._open()
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(write, fcntl.LOCK_EX)
-        finally:
-            fcntl.flock(turn, fcntl.LOCK_UN)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._open()[1], fcntl.LOCK_UN)
-
-    def _open(self) -> tuple[int, int]:
-        if self._descriptors is None:
-            with faults_of_opening(self._path):
-                turn = lock_file(self._path.with_name(f"{self._path.name}.turn-lock"))
-                write = lock_file(self._path.with_name(f"{self._path.name}.write-lock"))
-            self._descriptors = (turn, write)
-        return self._descriptors
-
-    def close(self) -> None:
-        held = self._descriptors
-        self._descriptors = None
-        for descriptor in held or ():
-            os.close(descriptor)
-
-
-def lock_file(path: Path) -> int:
-    """A descriptor to lock with `flock`: the kernel frees it when its process ends, however it ends."""
-    return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from adapters.sqlite_file import faults_of, faults_of_opening, lock_file, open_file, prove, transaction
+from adapters.sqlite_file import faults_of, faults_of_opening, open_file, prove, transaction
+from adapters.sqlite_locks import lock_file
 from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import GROUP, group_path
 from adapters.sqlite_thread import SqliteThread, tell

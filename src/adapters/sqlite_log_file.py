@@ -4,7 +4,8 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-from adapters.sqlite_file import WriteLock, open_file
+from adapters.sqlite_file import open_file
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_schema import LOG
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import LogUnavailable

@@ -6,7 +6,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite_file import WriteLock, faults_of, open_file
+from adapters.sqlite_file import faults_of, open_file
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import LOG, offset_of, row_id, unpack_headers
 from domain.errors import LogUnavailable

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite_dead_letters import SqliteDeadLetters
-from adapters.sqlite_file import WriteLock, open_file, open_to_read
+from adapters.sqlite_file import open_file, open_to_read
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_ledger import SqliteLedger
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_log import SqliteLog
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_schema import GROUP, LOG, group_path

@@ -1,12 +1,14 @@
 """Files that cannot be used: one clear line each."""
 
+import itertools
 import sqlite3
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
-from adapters.sqlite_file import WriteLock, _to_wal, fault, open_file, open_to_read, transaction
+from adapters.sqlite_file import _bring_up, _to_wal, _version_of, fault, open_file, open_to_read, transaction
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_schema import GROUP, LOG, group_path, offset_of, pack_headers, row_id, unpack_headers
 from domain.errors import HeraldError, LogUnavailable, StorageBroken, UnknownVersion
 
@@ -144,6 +146,28 @@ def test_a_file_system_without_wal_is_refused() -> None:
     # SQLite's memory database is the nearest thing: it has no WAL either.
     with pytest.raises(StorageBroken, match="local disk"), closing(sqlite3.connect(":memory:")) as connection:
         _to_wal(connection, Path("herald.db"))
+
+
+@pytest.mark.parametrize("moment", range(1, 6))
+def test_a_file_that_another_process_is_just_making_is_not_taken_for_a_strangers(
+    path: Path, moment: int
+) -> None:
+    """Several processes start at once in an empty folder; one of them makes the tables while others look."""
+    path.touch()
+    statements = itertools.count(1)
+
+    def make(_: str) -> None:
+        if next(statements) == moment:
+            other = sqlite3.connect(path, timeout=0, isolation_level=None)
+            with closing(other), suppress(sqlite3.OperationalError), transaction(other):
+                _bring_up(other, LOG, 0)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.set_trace_callback(make)
+        found = _version_of(connection, path, LOG)
+
+    assert next(statements) > moment
+    assert found in {0, LOG.version}
 
 
 def test_reading_a_file_that_is_not_there_makes_none(path: Path) -> None:

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from adapters.sqlite_file import WriteLock
+from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import StorageBroken
