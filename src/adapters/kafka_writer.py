@@ -18,6 +18,7 @@ _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 _NO_ANSWER = "Kafka did not confirm in time"
 _FULL = "too much is waiting for Kafka already"
 _LEAVING = "the connection to Kafka is being closed"
+_TOPIC_POLL_SECONDS = 0.1
 _QUIET_SECONDS = 30.0  # in an outage each partition's batches fail, one every few seconds
 
 
@@ -120,21 +121,20 @@ class KafkaWriter:
             queue.confirm(taken, first_offset)
 
     async def _need(self, producer: Any, topic: str) -> None:
-        """Raises a `KafkaError` where the topic is not there, or nobody tells.
+        """Waits for a topic that is not made yet, as it is when a client produces while the API boots.
 
         All topics are asked for: asking for one by name lets a broker make it, with numbers of its own, and
-        then the API would refuse to start. A client may produce before the topics are made.
+        then the API would refuse to start. Raises a `KafkaError` where the topic does not come, or nobody
+        tells.
         """
-        if topic in self._existing:
-            return
-        try:
-            cluster = await producer.client.fetch_all_metadata()
-        except errors.KafkaError as error:
-            # A plain one would say that the producer is broken for good.
-            raise errors.KafkaConnectionError(str(error)) from error
-        if cluster.partitions_for_topic(topic) is None:
-            raise errors.UnknownTopicOrPartitionError(topic)
-        self._existing.add(topic)
+        end = asyncio.get_running_loop().time() + self._limit
+        while topic not in self._existing:
+            if await _is_there(producer, topic):
+                self._existing.add(topic)
+            elif asyncio.get_running_loop().time() >= end:
+                raise errors.UnknownTopicOrPartitionError(topic)
+            else:
+                await asyncio.sleep(_TOPIC_POLL_SECONDS)
 
     @staticmethod
     def _too_large(queue: ShardQueue, taken: Sequence[Waiting], error: Exception) -> None:
@@ -167,3 +167,12 @@ class KafkaWriter:
             },
         )
         self._untold, self._quiet_until = 0, now + _QUIET_SECONDS
+
+
+async def _is_there(producer: Any, topic: str) -> bool:
+    try:
+        cluster = await producer.client.fetch_all_metadata()
+    except errors.KafkaError as error:
+        # A plain one would say that the producer is broken for good.
+        raise errors.KafkaConnectionError(str(error)) from error
+    return cluster.partitions_for_topic(topic) is not None

@@ -76,14 +76,17 @@ async def test_what_comes_while_a_batch_is_under_way_travels_in_the_next_one() -
     assert answers == [[Receipt(n)] for n in range(6)]
 
 
-async def test_a_topic_that_is_not_made_yet_is_not_written_to_because_a_broker_would_make_it() -> None:
+async def test_a_topic_that_is_not_made_yet_is_waited_for_because_a_broker_would_make_it() -> None:
     broker = FakeBroker()
     broker.missing = {"transactions"}
-    async with publishing(broker) as publisher:
+    async with publishing(broker, limit=0.2) as publisher:
         [early] = await publisher.publish([record(ONE)])
         written = list(broker.batches)
+    async with publishing(broker, limit=5.0) as publisher:
+        waiting = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
         broker.missing.clear()
-        [late] = await publisher.publish([record(ONE)])
+        [late] = await waiting
 
     assert isinstance(early, Unconfirmed)
     assert (written, late) == ([], Receipt(0))
