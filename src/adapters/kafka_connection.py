@@ -175,6 +175,12 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+def has_stopped_refreshing(client: Any) -> bool:
+    """Whether the task has ended by which a client of aiokafka's learns of new leaders, without an error."""
+    task = client._sync_task  # noqa: SLF001 - told nowhere else
+    return task is not None and bool(task.done())
+
+
 async def start_whole(client: Any) -> None:
     """Starts a client. Where this is cancelled, the start is given a moment to come to its end.
 

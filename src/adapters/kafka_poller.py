@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition, errors
 
-from adapters.kafka_connection import explain
+from adapters.kafka_connection import explain, has_stopped_refreshing
 from adapters.kafka_consumer import (
     NOBODY,
     has_stopped_coordinating,
@@ -85,6 +85,10 @@ class KafkaPoller:
     def _check_alive(self) -> None:
         if has_stopped_fetching(self._consumer):
             raise HeraldError("the Kafka client has stopped fetching; this process must be started anew")
+        if has_stopped_refreshing(self._consumer._client):  # noqa: SLF001 - given out nowhere
+            raise HeraldError(
+                "the Kafka client does not hear of new leaders any more; this process must be started anew"
+            )
         if has_stopped_coordinating(self._consumer):
             raise HeraldError(
                 "the Kafka client has left its group for good; this process must be started anew"

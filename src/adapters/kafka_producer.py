@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import errors
 
-from adapters.kafka_connection import ends_in_time, explain, start_whole, stop_in_time
+from adapters.kafka_connection import ends_in_time, explain, has_stopped_refreshing, start_whole, stop_in_time
 
 log = logging.getLogger("herald.kafka")
 
@@ -95,7 +95,8 @@ class LiveProducer:
         if producer is not self._producer:
             return
         self._failures += 1
-        if is_fatal(error) or self._failures >= self._failures_to_rebuild:
+        is_lost = is_fatal(error) or has_stopped_refreshing(producer.client)
+        if is_lost or self._failures >= self._failures_to_rebuild:
             self._reason = explain(error)
             log.warning(
                 "The Kafka producer is replaced",

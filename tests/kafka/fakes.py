@@ -82,6 +82,7 @@ class FakeProducer(FakeClient):
     def __init__(self, broker: FakeBroker, options: dict[str, Any]) -> None:
         super().__init__(broker, options)
         self.client = self
+        self._sync_task = asyncio.get_running_loop().create_future()
         self.closed = 0
         self._sender = SimpleNamespace(sender_task=None)
 
@@ -148,7 +149,9 @@ class FakeConsumer(FakeClient):
         self._fetcher = SimpleNamespace(
             error_future=asyncio.get_running_loop().create_future(), close=self.stop
         )
-        self._client = SimpleNamespace(close=self.stop, send=self._send)
+        self._client = SimpleNamespace(
+            close=self.stop, send=self._send, _sync_task=asyncio.get_running_loop().create_future()
+        )
         self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=self))
         # What aiokafka reads next, where a test says that records end before it.
         self.positions: dict[TopicPartition, int] = {}

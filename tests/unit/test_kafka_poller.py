@@ -142,6 +142,13 @@ async def test_a_coordination_that_was_cancelled_ends_the_process_too(desk: Desk
         await desk.poll(ONE)
 
 
+async def test_a_client_that_hears_of_no_new_leaders_ends_the_process(desk: Desk) -> None:
+    # With it a partition whose leader moved is asked for where it was for ever, and that is no error.
+    desk.consumer._client._sync_task.set_result(None)
+    with pytest.raises(HeraldError, match="new leaders"):
+        await desk.poll(ONE)
+
+
 async def test_a_dead_fetch_task_ends_the_process(desk: Desk) -> None:
     # With it `getmany` answers nothing for ever, and no error.
     desk.consumer._fetcher.error_future.set_result(None)

@@ -240,6 +240,19 @@ async def test_one_that_fails_three_times_in_a_row_is_replaced_too() -> None:
     assert len(broker.clients) == 2
 
 
+async def test_one_that_hears_of_no_new_leaders_is_replaced_when_a_batch_fails() -> None:
+    broker = FakeBroker()
+    async with publishing(broker) as publisher:
+        await publisher.publish([record(TWO)])
+        broker.newest._sync_task.set_result(None)
+        broker.answers.append(errors.NotLeaderForPartitionError())
+        await publisher.publish([record(ONE)])
+        answers = await publisher.publish([record(ONE)])
+
+    assert kinds(answers) == [Receipt]
+    assert len(broker.clients) == 2
+
+
 async def test_a_success_in_between_keeps_the_producer() -> None:
     broker = FakeBroker()
     async with publishing(broker) as publisher:
