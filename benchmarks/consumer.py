@@ -33,7 +33,8 @@ GROUP = "email"
 class Job:
     """`log`: sqlite, kafka, memory, or none for the floor. `answer_seconds`: how long a delivery takes.
 
-    `fills`: writes the messages first, which a log in memory needs each time; `delivers`: then delivers.
+    `fills`: writes the messages first, which a log in memory needs each time, and so does a topic whose group
+    has noted what it delivered; `delivers`: then delivers.
     """
 
     log: str
@@ -42,7 +43,7 @@ class Job:
     concurrency: int = 64
     folder: str = ""
     kafka: str = ""
-    group_prefix: str = "herald-"
+    topic: str = f"{TOPIC}-to-consume"  # not the one that the produce sections have filled
     fills: bool = False
     delivers: bool = True
     cores: tuple[int, ...] = ()
@@ -89,10 +90,9 @@ def _container(job: Job, meter: Meter) -> Container:
     settings = {
         "broker": {"backend": "memory" if job.log == "none" else job.log},
         "sqlite": {"path": str(Path(job.folder) / "consume.db")},
-        "kafka": {"bootstrap_servers": job.kafka, "group_prefix": job.group_prefix} if job.kafka else {},
+        "kafka": {"bootstrap_servers": job.kafka, "group_prefix": f"{job.topic}-"} if job.kafka else {},
         "delivery": {"concurrency": job.concurrency},
-        # Not the one that the produce sections have filled.
-        "topics": [{"name": f"{TOPIC}-to-consume", "groups": [GROUP]}],
+        "topics": [{"name": job.topic, "groups": [GROUP]}],
     }
     container = Container(settings=Settings.model_validate(settings), group=GROUP)
     container.channel.override(providers.Object(meter))
@@ -118,7 +118,7 @@ def _renamed(message: Message, topic: str) -> Message:
 
 async def _deliver(container: Container, meter: Meter) -> None:
     stop = asyncio.Event()
-    async with container.message_log(), container.dead_letters():
+    async with container.message_log(), container.ledger(), container.dead_letters():
         running = asyncio.create_task(container.engine().run(stop))
         done = asyncio.create_task(meter.done.wait())
         await asyncio.wait({running, done}, return_when=asyncio.FIRST_COMPLETED)

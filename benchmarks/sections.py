@@ -87,8 +87,7 @@ _SLOW_SECONDS = 0.005
 
 def consume(bench: Bench) -> list[Section]:
     """The engine behind a channel that answers at once, and behind one that takes 5 ms."""
-    for log in ("sqlite", "kafka") if bench.kafka else ("sqlite",):
-        run_module("consumer", _text(_job(bench, log, count=_AT_ONCE, fills=True, delivers=False)))
+    run_module("consumer", _text(_job(bench, "sqlite", count=_AT_ONCE, fills=True, delivers=False)))
     return [
         _consume(bench, "deliver at once", "decode and call, one loop", _AT_ONCE, 0.0),
         _consume(bench, "deliver in 5 ms, 64 at once", "64 bare tasks that sleep", _SLOW, _SLOW_SECONDS),
@@ -98,7 +97,7 @@ def consume(bench: Bench) -> list[Section]:
 def _consume(bench: Bench, name: str, floor: str, count: int, seconds: float) -> Section:
     takes = {
         f"floor: {floor}" if log == "none" else label: _deliveries(
-            bench, _job(bench, log, count=count, answer_seconds=seconds, fills=log in {"none", "memory"})
+            bench, _job(bench, log, count=count, answer_seconds=seconds, fills=log != "sqlite")
         )
         for label, log in CONSUMERS.items()
         if log != "kafka" or bench.kafka
@@ -108,11 +107,11 @@ def _consume(bench: Bench, name: str, floor: str, count: int, seconds: float) ->
 
 def _deliveries(bench: Bench, job: Job) -> Take:
     def take(number: int) -> Turn:
-        # A group of its own each time: it begins where the topic does.
+        # A group that knows nothing each time: without its file on SQLite, with a topic of its own on Kafka.
         for left in bench.folder.glob(f"consume.{GROUP}.*"):
             left.unlink()
-        group_prefix = f"turn-{number}-{job.answer_seconds}-"
-        result = run_module("consumer", _text(replace(job, group_prefix=group_prefix)))
+        topic = f"turn-{number}-{job.answer_seconds}" if job.log == "kafka" else job.topic
+        result = run_module("consumer", _text(replace(job, topic=topic)))
         return Turn(int(result["messages"]), result["seconds"], result["cpu"])
 
     return take
