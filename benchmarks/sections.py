@@ -117,15 +117,18 @@ def _deliveries(bench: Bench, job: Job) -> Take:
     return take
 
 
-def _job(bench: Bench, log: str, *, count: int, fills: bool, **options: float) -> Job:
+def _job(
+    bench: Bench, log: str, *, count: int, fills: bool, answer_seconds: float = 0.0, delivers: bool = True
+) -> Job:
     return Job(
         log=log,
         count=count,
         fills=fills,
+        answer_seconds=answer_seconds,
+        delivers=delivers,
         folder=str(bench.folder),
         kafka=bench.kafka,
         cores=tuple(bench.cores.measured),
-        **options,
     )
 
 
