@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -81,6 +81,7 @@ class KafkaPoller:
             self.trouble = None
             self._readings.accept(self._polled, answer)
             self._readings.pass_over(self._polled, self._positions())
+            self._go_back(self._readings.begun_anew(self._polled, answer))
 
     def _check_alive(self) -> None:
         if has_stopped_fetching(self._consumer):
@@ -107,14 +108,17 @@ class KafkaPoller:
 
     def _failed(self, error: BaseException) -> None:
         """Whatever it was: aiokafka may have moved on past records that it then dropped. So go back."""
-        for shard, offset in self._readings.offsets().items():
-            with contextlib.suppress(errors.IllegalStateError, AssertionError):  # taken away meanwhile
-                self._consumer.seek(partition_of(shard), offset)
+        self._go_back(self._readings.offsets())
         if isinstance(error, errors.OffsetOutOfRangeError):
             for shard, reading in self._readings.doubt(self._polled, error.args[0]):
                 self._doubt(shard, reading)
         elif not isinstance(error, errors.NoOffsetForPartitionError):  # that comes before `begin` only
             self._note(explain(error))
+
+    def _go_back(self, offsets: Mapping[Shard, int]) -> None:
+        for shard, offset in offsets.items():
+            with contextlib.suppress(errors.IllegalStateError, AssertionError):  # taken away meanwhile
+                self._consumer.seek(partition_of(shard), offset)
 
     def _note(self, reason: str) -> None:
         self._not_before = asyncio.get_running_loop().time() + TROUBLE_SECONDS

@@ -74,6 +74,19 @@ class Readings:
             if fresh:
                 reading.next = fresh[-1].offset + 1
 
+    def begun_anew(self, polled: Polled, answer: Mapping[TopicPartition, Sequence[Any]]) -> dict[Shard, int]:
+        """Shards that were begun while this was on its way to their old selves, and where each goes on.
+
+        A question outlives a rebalance, and then brings what the new beginning is owed: nobody takes it, but
+        aiokafka has moved on past it.
+        """
+        stale = {
+            Shard(partition.topic, partition.partition)
+            for partition in answer
+            if not self.is_current(Shard(partition.topic, partition.partition), polled[partition])
+        }
+        return {shard: self._active[shard].next for shard in stale & self._active.keys()}
+
     def pass_over(self, polled: Polled, positions: Mapping[TopicPartition, int]) -> None:
         """What lies before these positions was answered: beyond the records there are offsets without any."""
         for partition, position in positions.items():

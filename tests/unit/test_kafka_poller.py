@@ -70,6 +70,37 @@ async def test_one_question_at_a_time(desk: Desk) -> None:
     assert len(desk.consumer.asked) == 1
 
 
+async def test_what_a_question_brings_that_outlived_a_rebalance_is_asked_for_again(desk: Desk) -> None:
+    # It waits until shards are given again, and then brings the first records of the new beginning. They were
+    # dropped, as an answer to the old one; aiokafka had moved on, and they were never sent.
+    desk.consumer.polls.append({P1: [kafka_record(3), kafka_record(4)]})
+    desk.poller.ask({ONE}, 10)
+    running, _ = desk.poller.running()
+    desk.readings.clear()
+    desk.readings.begin(ONE, 3)
+    await asyncio.wait(running)
+    desk.poller.collect()
+    nothing = desk.readings.next_event({ONE}, 10)
+
+    desk.consumer.polls.append({P1: [kafka_record(3), kafka_record(4)]})
+    await desk.poll(ONE)
+
+    assert nothing is None
+    assert desk.consumer.seeks == [(P1, 3)]
+    assert offsets(desk.readings.next_event({ONE}, 10)) == [(1, 3), (1, 4)]
+
+
+async def test_what_a_question_brings_for_a_shard_that_is_gone_moves_nothing(desk: Desk) -> None:
+    desk.consumer.polls.append({P1: [kafka_record(5)]})
+    desk.poller.ask({ONE}, 10)
+    running, _ = desk.poller.running()
+    desk.readings.clear()
+    await asyncio.wait(running)
+    desk.poller.collect()
+
+    assert desk.consumer.seeks == []
+
+
 async def test_an_error_goes_back_to_the_next_offset_that_was_not_taken(desk: Desk) -> None:
     # aiokafka has moved its own position on by then, past records that the error made it drop.
     desk.consumer.polls.append({P1: [kafka_record(5), kafka_record(6)]})
