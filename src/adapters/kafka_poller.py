@@ -72,6 +72,8 @@ class KafkaPoller:
         if poll is None or not poll.done():
             return
         self._poll = None
+        if not poll.cancelled():
+            poll.exception()  # or asyncio complains at the end that nobody has seen it
         self._check_alive()
         try:
             answer = poll.result()
