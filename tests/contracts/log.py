@@ -163,6 +163,21 @@ class LogContract:
 
         assert reader.values(rig.shard()) == ["c", "d"]
 
+    async def test_begin_while_a_call_waits_hands_out_all_from_there(self, rig: Rig) -> None:
+        """A call that was on its way must not take along what the new beginning is owed."""
+        values = [str(n) for n in range(10)]
+        await publish(rig, values)
+        async with reading(rig) as reader:
+            await reader.until_read(10)
+            for turn in range(1, 11):
+                waiting = asyncio.ensure_future(reader.step(seconds=rig.patience))
+                await asyncio.sleep(0.005 * turn)
+                reader.log.begin(rig.shard(), 0)
+                await waiting
+                await reader.until_read(10 * (turn + 1))
+
+        assert reader.values(rig.shard()) == values * 11
+
     async def test_begin_of_a_shard_that_is_not_ours_is_ignored(self, rig: Rig) -> None:
         await publish(rig, ["one"])
         async with reading(rig) as reader:
