@@ -28,12 +28,22 @@ class ImpatientClock(SystemClock):
 
 
 class BuiltView:
-    """A `StatusView`: what reads the file, and beside it what a process of its own does."""
+    """A `StatusView`: what reads the file, and beside it what a process of its own does.
 
-    def __init__(self, path: Path, topics: Sequence[Topic], feed: StatusFeed, messages: int = 1000) -> None:
+    `patience`: seconds for a view that is late, as it is on a busy machine.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        topics: Sequence[Topic],
+        feed: StatusFeed,
+        messages: int = 1000,
+        patience: float = 2.0,
+    ) -> None:
         clock = ImpatientClock()
         self.store = SqliteStatusStore(path)
-        self.view = SqliteStoredStatus(path, topics, clock)
+        self.view = SqliteStoredStatus(path, topics, clock, patience)
         self._feed = feed
         self._build = BuildStatus(feed, self.store, clock, 24.0, messages)
         self._stack = AsyncExitStack()

@@ -58,14 +58,14 @@ class StoredRig(KafkaRig):
     folder: Path
 
     def status_view(self) -> BuiltView:  # type: ignore[override]
-        return self._view(self.connection)
+        return self._view(self.connection, patience=30.0)
 
     def unreachable_status_view(self) -> BuiltView:  # type: ignore[override]
-        return self._view(NOBODY_LISTENS)
+        return self._view(NOBODY_LISTENS, patience=2.0)
 
-    def _view(self, connection: KafkaConnection) -> BuiltView:
+    def _view(self, connection: KafkaConnection, patience: float) -> BuiltView:
         feed = KafkaStatusFeed(connection, self.configured(), SystemClock(), 24.0, 1000)
-        return BuiltView(self.folder / "status.db", self.configured(), feed)
+        return BuiltView(self.folder / "status.db", self.configured(), feed, patience=patience)
 
 
 class TestKafkaStoredStatus(StatusViewContract):
