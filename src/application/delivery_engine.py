@@ -279,8 +279,7 @@ class DeliveryEngine:
     def _skip_overtaken(self, shard: Shard, first: int) -> None:
         state = self.shards.get(shard)
         if state is not None:
-            self._positions.note_overtaken(state, max(0, first - state.offsets.next))
-            state.offsets.skip_to(first)
+            self._positions.skip_overtaken(state, first)
             self._release(state, first)
             self._log.begin(shard, first)
             self._wake()
@@ -290,8 +289,7 @@ class DeliveryEngine:
     async def _commit_regularly(self) -> None:
         while True:
             await self._clock.sleep(self._options.commit_seconds)
-            await self._positions.commit()
-            if [state for state in self.shards if self.shards.drained(state)]:
+            if await self._positions.commit():
                 self._poll_again()
 
     async def _measure_regularly(self) -> None:

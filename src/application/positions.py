@@ -41,23 +41,35 @@ class Positions:
             extra=line_of(state, "overtaken"),
         )
 
-    async def commit(self) -> None:
-        """Commits what moved. Not confirmed: it stays to be committed the next time."""
+    def skip_overtaken(self, state: ShardState, first: int) -> None:
+        """Retention took what lies below `first` while the shard was read: it is counted, and passed over."""
+        self.note_overtaken(state, max(0, first - state.offsets.next))
+        state.offsets.skip_to(first)
+
+    async def commit(self) -> bool:
+        """Commits what moved. Not confirmed: it stays to be committed the next time.
+
+        Whether a shard that was full may be read again.
+        """
         async with self._committing:
-            self._tick.check()
-            positions = self._shards.to_commit()
-            if not positions:
-                return
-            try:
-                await self._log.commit({state.shard: position for state, position in positions.items()})
-            except LogUnavailable as error:
-                self._note_confirmed(error)
-                return
-            # By state, not by shard: one that went and came back meanwhile stands elsewhere by now.
-            for state, position in positions.items():
-                state.committed = position
-                state.ledger.forget_below(position.offset)
-            self._note_confirmed(None)
+            await self._commit()
+        return bool([state for state in self._shards if self._shards.drained(state)])
+
+    async def _commit(self) -> None:
+        self._tick.check()
+        positions = self._shards.to_commit()
+        if not positions:
+            return
+        try:
+            await self._log.commit({state.shard: position for state, position in positions.items()})
+        except LogUnavailable as error:
+            self._note_confirmed(error)
+            return
+        # By state, not by shard: one that went and came back meanwhile stands elsewhere by now.
+        for state, position in positions.items():
+            state.committed = position
+            state.ledger.forget_below(position.offset)
+        self._note_confirmed(None)
 
     async def commit_first(self, state: ShardState, position: Position) -> None:
         """Where the group begins that never committed. Raises `LogUnavailable`."""
