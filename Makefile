@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "NAME", $$1); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -94,5 +94,8 @@ test-faults: .venv/installed-dev ## real processes and brokers, killed, frozen, 
 
 ARGS ?=
 .PHONY: bench
-bench: .venv/installed-dev ## measure Herald beside its floors; ARGS="produce batch consume" chooses
+bench: .venv/installed-dev ## measure Herald beside its floors and peers; ARGS=--help tells more
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-%: .venv/installed-dev ## one section of it, such as bench-produce; ARGS="--rounds 9" for more rounds
+	@$(BIN)/python -m benchmarks $* $(ARGS)

@@ -1,22 +1,22 @@
-"""`python -m benchmarks [SECTION ...]`: measures Herald beside its floors in one run and prints a table."""
+"""`python -m benchmarks [SECTION ...]`: Herald beside floors and peers, in one run and one table."""
 
 import argparse
 import contextlib
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import COLUMNS, Section, rows
+from benchmarks.bench import Bench
+from benchmarks.circumstances import circumstances
+from benchmarks.figures import Section
 from benchmarks.processes import Cores, pin
-from benchmarks.sections import SECTIONS, Bench
+from benchmarks.programs import ensure, say
+from benchmarks.sections import SECTIONS
+from benchmarks.table import COLUMNS, not_shown, rows
 from entrypoints.tables import show_table
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.jars import reason_for_no_nodes
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,43 +36,49 @@ def _arguments() -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _broker(cores: Cores, reason: str | None) -> Iterator[str]:
-    """The address of a broker of one node, empty where `reason` says why there is none."""
-    if reason:
-        print(f"Kafka is left out: {reason}.", flush=True)
-        yield ""
-        return
-    pin(cores.others)
-    with KafkaCluster(1) as cluster:
-        yield cluster.bootstrap_servers
+def _bench(given: argparse.Namespace) -> Iterator[Bench]:
+    scratch = ROOT / ".cache"  # on the checkout's disk: where a temporary folder is memory, a commit is free
+    scratch.mkdir(exist_ok=True)
+    cores = Cores()
+    with tempfile.TemporaryDirectory(dir=scratch) as folder, contextlib.ExitStack() as stack:
+
+        def broker() -> str:
+            if given.no_kafka or not ensure("java", "mvn"):
+                return ""
+            pin(cores.others)
+            return stack.enter_context(KafkaCluster(1)).bootstrap_servers
+
+        pin(cores.others)
+        yield Bench(
+            rounds=given.rounds,
+            seconds=given.seconds,
+            folder=Path(folder),
+            cores=cores,
+            note=_note,
+            broker=broker,
+        )
 
 
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + (
-        " with uncommitted changes" if git("status", "--porcelain", "src", "containers.py") else ""
-    )
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
+def _measured(bench: Bench, name: str) -> list[Section]:
+    """A part that fails has said why; the others' figures are not lost with it."""
+    try:
+        return SECTIONS[name](bench)
+    except SystemExit as reason:
+        _note("")
+        say(f"{name}: {reason}")
+        return []
 
 
 def _show(sections: list[Section], bench: Bench, load_average: float) -> None:
     show_table(COLUMNS, [row for section in sections for row in rows(section)])
+    for line in dict.fromkeys(line for section in sections for line in not_shown(section)):
+        print(f"Not shown: {line} in this run.")
     print(
         f"\nMedian and spread (least to most) of {bench.rounds} rounds in turns;"
         " ratios are taken round by round."
         f"\nThe load generator was busy at most {max(section.load for section in sections):.0%} of a turn;"
         f" load average before the run {load_average:.1f}."
-        f"\n{_processor()}, {os.cpu_count()} cores ({bench.cores}), Python {platform.python_version()},"
-        f" {platform.system()} {platform.release()}, {datetime.now(UTC):%Y-%m-%d}, commit {_commit()}."
+        f"\n{circumstances()}; {bench.cores}."
     )
 
 
@@ -83,24 +89,14 @@ def _note(text: str) -> None:
 
 
 def main() -> None:
-    given = _arguments()
-    cores, load_average = Cores(), os.getloadavg()[0]
-    scratch = ROOT / ".cache"  # on the checkout's disk: where a temporary folder is memory, a commit is free
-    scratch.mkdir(exist_ok=True)
-    reason = "--no-kafka" if given.no_kafka else reason_for_no_nodes()
-    with tempfile.TemporaryDirectory(dir=scratch) as folder, _broker(cores, reason) as kafka:
-        bench = Bench(
-            rounds=given.rounds,
-            seconds=given.seconds,
-            folder=Path(folder),
-            kafka=kafka,
-            cores=cores,
-            note=_note,
-        )
-        wanted = given.sections or list(SECTIONS)
-        sections = [section for name in wanted for section in SECTIONS[name](bench)]
+    given, load_average = _arguments(), os.getloadavg()[0]
+    wanted = given.sections or list(SECTIONS)
+    with _bench(given) as bench:
+        measured = {name: _measured(bench, name) for name in wanted}
     _note("")
-    _show(sections, bench, load_average)
+    if sections := [section for part in measured.values() for section in part]:
+        _show(sections, bench, load_average)
+    sys.exit(any(not part for part in measured.values()))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Child processes, where they run, and the CPU they took."""
+"""Child processes, where they run, and what CPU and memory they took."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 120
 
 
 class Cores:
@@ -34,49 +35,90 @@ def pin(cores: set[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process with all its threads; None where there is no /proc."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
+def cpu_seconds(pid: int, *, children: bool = False) -> float | None:
+    """User and system time of a process with all its threads; None where there is no /proc.
+
+    With `children` also of those it started, of theirs, and of those that have ended.
+    """
+    if (fields := _stat(pid)) is None:
         return None
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = sum(int(field) for field in fields[11 : 15 if children else 13])
+    below = _children(pid) if children else []
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(child, children=True) or 0.0 for child in below)
 
 
-def run_module(module: str, *arguments: str) -> dict[str, Any]:
-    """Runs a module of this package to its end; the JSON object it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
-        check=False,
-        stdout=subprocess.PIPE,
-        timeout=PATIENCE_SECONDS,
-    )
+def peak_memory_mb(pid: int) -> float | None:
+    """The most that was resident of a process so far, in MB; None where there is no /proc."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return None
+    lines = (line.split() for line in status.read_text().splitlines())
+    return next((int(line[1]) * 1024 / 1e6 for line in lines if line[0] == "VmHWM:"), None)
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields after the name, from the process's state on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # ended, or no /proc
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listed in lists for child in listed.read_text().split()]
+
+
+def run(command: Sequence[str], *, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    """Runs a program to its end; the JSON object that it prints last."""
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, timeout=patience_seconds)
     if done.returncode:
-        raise SystemExit(f"benchmarks.{module} {' '.join(arguments)} failed; its error stands above")
-    answer: dict[str, Any] = json.loads(done.stdout)
+        raise SystemExit(f"{' '.join(command)} failed; its error stands above")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-class Server:
-    """A server of `benchmarks.server` on a port of its own; ends with its stdin, so also with us."""
+def module(name: str, *arguments: str) -> list[str]:
+    """The command of a module of this package."""
+    return [sys.executable, "-m", f"benchmarks.{name}", *arguments]
 
-    def __init__(self, variant: str, folder: Path, kafka: str) -> None:
+
+def run_module(name: str, *arguments: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    return run(module(name, *arguments), patience_seconds=patience_seconds)
+
+
+class Server:
+    """A program that prints its port once it answers and ends with its stdin, so also with us.
+
+    `children`: whether the CPU of the processes that it starts is its own.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, children: bool = False
+    ) -> None:
+        self._command = command
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.server", variant, str(folder), kafka],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=None if environment is None else {**os.environ, **environment},
         )
+        self._children = children
         self.port = 0
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def cpu(self) -> float | None:
-        return cpu_seconds(self._process.pid)
+        return cpu_seconds(self.pid, children=self._children)
 
     def __enter__(self) -> Self:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("a server did not start; its error stands above")
+            raise SystemExit(f"{' '.join(self._command)} did not start; its error stands above")
         self.port = int(line)
         return self
 
