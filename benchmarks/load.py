@@ -1,20 +1,24 @@
 """The load generator: keep-alive connections that each send the next request once the last is answered.
 
-Its own process: `python -m benchmarks.load PORT one|batch CONNECTIONS SECONDS`. Prints messages, seconds
-from the first request to the last answer, and how busy it was itself. Raw sockets, for a client library
-costs more than the server it measures.
+Its own process: `python -m benchmarks.load PORT KIND CONNECTIONS SECONDS`, KIND one of `KINDS`. Prints
+messages, seconds from the first request to the last answer, and how busy it was itself. Raw sockets, for a
+client library costs more than the server it measures.
 """
 
 import asyncio
 import json
+import re
 import sys
 import time
-from collections.abc import Iterator
-from itertools import cycle, islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count, cycle, islice
 
-from benchmarks.messages import BATCH, batches, bodies
+from benchmarks.messages import BATCH, RECURRING_KEYS, bodies
 
 _HEAD = "POST {path} HTTP/1.1\r\nHost: herald\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+_NDJSON = "application/x-ndjson"
+_JSON = "application/json"
+_length = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 
 
 class Load:
@@ -45,7 +49,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._answer += data
         head, found, body = self._answer.partition(b"\r\n\r\n")
-        if not found or len(body) < int(head.partition(b"content-length: ")[2].partition(b"\r")[0]):
+        if not found or len(body) < length_of(head):
             return
         self._note(head, body)
 
@@ -66,18 +70,55 @@ class Connection(asyncio.Protocol):
         self.closed.set()
 
 
-def _requests(kind: str) -> list[bytes]:
-    if kind == "one":
-        return [_request("/api/v1/produce", "application/json", body) for body in islice(bodies(), 256)]
-    return [_request("/api/v1/produce/batch", "application/x-ndjson", body) for body in islice(batches(), 8)]
+def length_of(head: bytes) -> int:
+    """What an answer's head says of its body."""
+    found = _length(head)
+    return int(found[1]) if found else 0
 
 
-def _request(path: str, kind: str, body: bytes) -> bytes:
-    return _HEAD.format(path=path, kind=kind, length=len(body)).encode() + body
+def ones() -> Iterator[bytes]:
+    """A message each."""
+    return cycle([_post("", _JSON, body) for body in islice(bodies(RECURRING_KEYS), RECURRING_KEYS)])
+
+
+def ndjson() -> Iterator[bytes]:
+    """`BATCH` messages each; all of their keys recur."""
+    return cycle([_post("/batch", _NDJSON, b"\n".join(batch)) for batch in _recurring_batches()])
+
+
+def lists() -> Iterator[bytes]:
+    """The same batches as JSON arrays."""
+    return cycle([_post("/batch", _JSON, b"[%s]" % b",".join(batch)) for batch in _recurring_batches()])
+
+
+def distinct() -> Iterator[bytes]:
+    """Batches whose keys nobody has sent before: the clock tells where to begin."""
+    lines = [body[:-1].replace(b"%", b"%%") for body in islice(bodies(RECURRING_KEYS), BATCH)]
+    template = b"\n".join(line[: line.index(b'"key"')] + b'"key": "customer-%020d"}' for line in lines)
+    numbers = (tuple(range(start, start + BATCH)) for start in count(time.time_ns(), BATCH))
+    return (_post("/batch", _NDJSON, template % keys) for keys in numbers)
+
+
+KINDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
+    "one": ones,
+    "ndjson": ndjson,
+    "list": lists,
+    "distinct": distinct,
+}
+
+
+def _recurring_batches() -> Iterator[list[bytes]]:
+    """Until each key has had its turn."""
+    lines = islice(bodies(RECURRING_KEYS), RECURRING_KEYS)
+    return iter(lambda: list(islice(lines, BATCH)), [])
+
+
+def _post(path: str, kind: str, body: bytes) -> bytes:
+    return _HEAD.format(path=f"/api/v1/produce{path}", kind=kind, length=len(body)).encode() + body
 
 
 async def _run(port: int, kind: str, connections: int, seconds: float) -> dict[str, float]:
-    load = Load(cycle(_requests(kind)))
+    load = Load(KINDS[kind]())
     loop = asyncio.get_running_loop()
     pairs = [
         await loop.create_connection(lambda: Connection(load), "127.0.0.1", port) for _ in range(connections)

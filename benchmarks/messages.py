@@ -2,37 +2,31 @@
 
 import json
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count
 
 from domain.message import Message
 
 KEYS = 5_000
+RECURRING_KEYS = 1_000  # of what is sent to servers
 BATCH = 500
 TOPIC = "transactions"
 
 
-def _fields(number: int) -> dict[str, str]:
+def _fields(number: int, keys: int = KEYS) -> dict[str, str]:
     return {
         "topic_name": TOPIC,
         "message_body": f"Your payment of {number % 900}.00 EUR to Example Stores arrived. Thank you.",
         "transaction_id": f"T-{number:010}",
-        "customer_id": f"C-{number % KEYS:06}",
-        "email": f"customer-{number % KEYS}@example.com",
+        "customer_id": f"C-{number % keys:06}",
+        "email": f"customer-{number % keys}@example.com",
         "phone": f"+1202555{number % 10_000:04}",
-        "key": f"customer-{number % KEYS}",
+        "key": f"customer-{number % keys}",
     }
 
 
-def bodies() -> Iterator[bytes]:
-    """JSON objects as a client sends them; Herald makes the ids."""
-    return (json.dumps(_fields(number)).encode() for number in count())
-
-
-def batches() -> Iterator[bytes]:
-    """NDJSON of `BATCH` messages each."""
-    lines = bodies()
-    while True:
-        yield b"\n".join(islice(lines, BATCH))
+def bodies(keys: int = KEYS) -> Iterator[bytes]:
+    """JSON objects as a client sends them, under so many keys in turn; the server makes the ids."""
+    return (json.dumps(_fields(number, keys)).encode() for number in count())
 
 
 def messages(number: int) -> list[Message]:

@@ -1,59 +1,87 @@
-"""Messages taken: one a request, and five hundred."""
+"""One message a request, 64 connections: Herald as its user runs it, beside its floor and its peers."""
 
-import contextlib
-from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.figures import Section, Take, Turn, in_turns
-from benchmarks.processes import Server, module, pin, run_module
+from benchmarks.figures import CPU, RATE, Section, Take, Target, Turn, in_turns
+from benchmarks.messages import RECURRING_KEYS, bodies
+from benchmarks.producers import (
+    COUNTING,
+    FASTAPI,
+    FLOOR,
+    GIN,
+    KAFKA,
+    ROUTE,
+    SQLITE,
+    Running,
+    Start,
+    fastapi,
+    floor,
+    gin,
+    herald,
+    herald_on_kafka,
+    in_process,
+    serving,
+)
+from benchmarks.programs import ensure
+from benchmarks.wrk import load
 
-_WARM_UP_SECONDS = 0.4
-# More connections would only wait: a request of 500 messages keeps a server busy for milliseconds.
-_BATCH_CONNECTIONS = 4
-
-PRODUCERS = {
-    "floor: ASGI + msgspec, no log": "floor",
-    "Herald, log that only counts": "hot",
-    "Herald, the same by Litestar's route": "plain",
-    "Herald on SQLite, synchronous=FULL": "sqlite",
-    "Herald on Kafka, acks=all": "kafka",
-}
+CONNECTIONS = 64
+_WARM_UP_SECONDS = 1.0
+TARGETS = (
+    Target(KAFKA, CPU, must=0.28, beside=FASTAPI),
+    Target(KAFKA, CPU, must=1.3, aim=1.0, beside=GIN),
+    Target(KAFKA, CPU, must=2.3, aim=1.8, beside=FLOOR),
+    Target(SQLITE, RATE, must=0.8, aim=1.0, beside=KAFKA),
+)
 
 
 def produce(bench: Bench) -> list[Section]:
-    """One message a request, 64 connections."""
-    return [_produce(bench, "produce", "one", 64, PRODUCERS)]
-
-
-def batch(bench: Bench) -> list[Section]:
-    """500 messages a request, NDJSON."""
-    without_route = {name: variant for name, variant in PRODUCERS.items() if variant != "plain"}
-    return [_produce(bench, "batch", "batch", _BATCH_CONNECTIONS, without_route)]
-
-
-def _produce(bench: Bench, name: str, kind: str, connections: int, variants: Mapping[str, str]) -> Section:
-    kafka = bench.kafka
-    with contextlib.ExitStack() as stack:
-        pin(bench.cores.measured)  # the servers inherit it
-        servers = {
-            label: stack.enter_context(Server(module("server", variant, str(bench.folder), kafka)))
-            for label, variant in variants.items()
-            if variant != "kafka" or kafka
-        }
-        pin(bench.cores.others)
-        takes = {label: _requests(server, kind, connections, bench) for label, server in servers.items()}
+    """wrk sends, the server has a core of its own, what is counted are 202s."""
+    if not ensure("wrk"):
+        return []
+    with serving(bench, _starts(bench)) as servers:
+        takes = {name: requests(server, bench) for name, server in servers.items()}
         for take in takes.values():
             take(0)
-        return Section(name, in_turns(takes, bench.rounds, bench.note))
+        return [Section("produce", in_turns(takes, bench.rounds, bench.note), TARGETS)]
 
 
-def _requests(server: Server, kind: str, connections: int, bench: Bench) -> Take:
+def _starts(bench: Bench) -> dict[str, Start]:
+    starts: dict[str, Start] = {
+        FLOOR: lambda: floor(bench),
+        COUNTING: lambda: in_process("hot"),
+        ROUTE: lambda: in_process("route"),
+        SQLITE: lambda: herald(bench, "sqlite", {}),
+    }
+    if bench.kafka:
+        starts |= {
+            KAFKA: lambda: herald_on_kafka(bench, "kafka"),
+            FASTAPI: lambda: fastapi(bench),
+            GIN: lambda: gin(bench),
+        }
+    return starts
+
+
+def requests(server: Running, bench: Bench) -> Take:
+    """A turn at 64 connections; CPU is read before the first request and after the last answer."""
+    file = _bodies(bench.folder)
+
     def take(number: int) -> Turn:
         seconds = bench.seconds if number else _WARM_UP_SECONDS
         before = server.cpu
-        load = run_module("load", str(server.port), kind, str(connections), str(seconds))
+        done = load(server.port, file, CONNECTIONS, seconds)
         after = server.cpu
         cpu = None if before is None or after is None else after - before
-        return Turn.counted(load["messages"], load["seconds"], cpu, load["load"])
+        return Turn.counted(done.messages, done.seconds, cpu, done.busy)
 
     return take
+
+
+def _bodies(folder: Path) -> Path:
+    """As many bodies as keys recur."""
+    file = folder / "bodies.ndjson"
+    if not file.exists():
+        file.write_bytes(b"\n".join(islice(bodies(RECURRING_KEYS), RECURRING_KEYS)))
+    return file

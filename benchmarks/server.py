@@ -1,7 +1,7 @@
-"""The servers that are measured: `python -m benchmarks.server VARIANT FOLDER KAFKA`.
+"""Herald's API over a log that only counts: `python -m benchmarks.server hot|route`.
 
-All run in Herald's own uvicorn (httptools, asyncio's loop) and print their port once they answer. They
-end when stdin does.
+In Herald's own uvicorn, by the front door or by Litestar's route. Prints its port once it answers, and ends
+when stdin does.
 """
 
 import asyncio
@@ -10,85 +10,18 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 from dependency_injector import providers
 
 from containers import Container
 from domain.log import NewRecord, Receipt
 from entrypoints.api_keys import NoKeys
 from entrypoints.api_server import ApiServer
-from entrypoints.http_api import BATCH, ApiParts, create_app
+from entrypoints.http_api import ApiParts, create_app
 from entrypoints.listening import listen_on, port_of
 from entrypoints.metrics import render_produce_metrics
 from entrypoints.settings_model import Settings
-
-_HEADERS = [(b"content-type", b"application/json")]
-
-
-class _Body(msgspec.Struct, gc=False):
-    topic_name: str
-    request_id: str | None = None
-    message_body: str | None = None
-    transaction_id: str | None = None
-    customer_id: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    key: str | None = None
-    partition: int | None = None
-    expires_at: str | None = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    request_id: str
-    topic_name: str
-    partition: int
-    offset: int
-
-
-class _Batch(msgspec.Struct, gc=False):
-    accepted: int
-    rejected: int
-    results: list[_Answer]
-
-
-async def floor(scope: Any, receive: Any, send: Any) -> None:
-    """What any server in Python has to do: read the body, decode it, encode an answer of the same form."""
-    if scope["type"] == "lifespan":
-        await _lifespan(receive, send)
-        return
-    body = b""
-    while True:
-        event = await receive()
-        body += event["body"]
-        if not event["more_body"]:
-            break
-    answer = _floor_batch(body) if scope["path"] == BATCH else _floor_one(body)
-    headers = [*_HEADERS, (b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 202, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
-
-
-_decoder = msgspec.json.Decoder(_Body)
-_encoder = msgspec.json.Encoder()
-_ID = "01a205a2-c7b3-7470-98e9-9855c86a05a2"
-
-
-def _floor_one(body: bytes) -> bytes:
-    return _encoder.encode(_Answer(_ID, _decoder.decode(body).topic_name, 3, 42))
-
-
-def _floor_batch(body: bytes) -> bytes:
-    results = [_Answer(_ID, one.topic_name, 3, 42) for one in _decoder.decode_lines(body)]
-    return _encoder.encode(_Batch(len(results), 0, results))
-
-
-async def _lifespan(receive: Any, send: Any) -> None:
-    for _ in range(2):
-        event = await receive()
-        await send({"type": f"{event['type']}.complete"})
 
 
 class CountingPublisher:
@@ -112,16 +45,9 @@ class CountingPublisher:
         return None
 
 
-def _container(variant: str, folder: Path, kafka: str) -> Container:
-    backend = variant if variant in {"sqlite", "kafka"} else "memory"
-    given = {
-        "broker": {"backend": backend},
-        "sqlite": {"path": str(folder / "produce.db")},
-        "kafka": {"bootstrap_servers": kafka} if kafka else {},
-    }
-    container = Container(settings=Settings.model_validate(given))
-    if backend == "memory":
-        container.publisher.override(providers.Object(CountingPublisher()))
+def _container() -> Container:
+    container = Container(settings=Settings.model_validate({"broker": {"backend": "memory"}}))
+    container.publisher.override(providers.Object(CountingPublisher()))
     return container
 
 
@@ -157,17 +83,11 @@ async def _serve(app: Any) -> None:
         await ApiServer(app, 1.0, lambda: print(port, flush=True)).serve(sockets=[listener])
 
 
-async def _run(variant: str, folder: Path, kafka: str) -> None:
-    if variant == "floor":
-        await _serve(floor)
-        return
-    container = _container(variant, folder, kafka)
+async def _run(variant: str) -> None:
+    container = _container()
     async with container.topic_catalog():
         await container.apply_topics()()
-    async with container.publisher() as publisher:
-        while await publisher.unready():  # noqa: ASYNC110 - the port has no event for it
-            await asyncio.sleep(0.05)
-        await _serve(create_app(_parts(container), hot=variant != "plain"))
+    await _serve(create_app(_parts(container), hot=variant == "hot"))
 
 
 def _end_with_stdin() -> None:
@@ -177,4 +97,4 @@ def _end_with_stdin() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    asyncio.run(_run(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    asyncio.run(_run(sys.argv[1]))
