@@ -1,0 +1,3 @@
+module herald/benchmarks/sinks
+
+go 1.21
