@@ -1,10 +1,8 @@
-"""One connection to the mail server, for one mail at a time (aiosmtplib)."""
+"""One connection to the mail server, for one mail at a time; aiosmtplib opens it."""
 
 import asyncio
 import logging
-import re
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,11 +10,11 @@ from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
     SMTPException,
-    SMTPResponse,
     SMTPResponseException,
     SMTPServerDisconnected,
 )
 
+from adapters.smtp_dialogue import GARBLED, Reply, SmtpDialogue
 from adapters.smtp_message import Mailbox, build
 from adapters.smtp_replies import Phase, is_reply, outcome_of_loss, outcome_of_reply, queue_id
 from domain.outcome import Delivered, Outcome, Refused, TryAgain
@@ -24,11 +22,9 @@ from domain.ports import Mail
 
 logger = logging.getLogger("herald.smtp")
 
-_GARBLED = -1  # aiosmtplib's code for what is no reply
 _CLOSING = 421
 _POSITIVE, _INTERMEDIATE = 2, 3  # the first digit of a reply (RFC 5321, 4.2.1)
 _NOT_THIS_WAY = (500, 501, 502, 503, 504, 534)  # the way to log in is refused, not the password (RFC 4954, 6)
-_LINE_START_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +72,8 @@ class SmtpConnection:
             tls_context=tls_context,
             local_hostname=local_hostname,
         )
+        self._dialogue: SmtpDialogue | None = None
+        self._takes_utf8 = self._takes_8bit = False
         self._phase = Phase.CONNECT
         self._cancels = 0
         self.opened_at = self.used_at = 0.0
@@ -84,7 +82,7 @@ class SmtpConnection:
 
     @property
     def is_open(self) -> bool:
-        return self._client.is_connected
+        return self._dialogue is not None and self._dialogue.is_open
 
     async def open(self) -> Outcome | None:
         """Connects up to EHLO and login; what is wrong, or None. Bounded by `timeout_seconds` as a whole."""
@@ -93,6 +91,7 @@ class SmtpConnection:
             async with asyncio.timeout(self._server.timeout_seconds):
                 await self._open()
                 self._obey_cancel()
+                self._begin_dialogue()
         except Exception as error:  # noqa: BLE001 - a server can make the library raise anything
             self.abort()
             self._obey_cancel()
@@ -132,19 +131,27 @@ class SmtpConnection:
                 return
         raise SMTPAuthenticationError(504, "the server takes none of AUTH PLAIN, LOGIN and CRAM-MD5")
 
+    def _begin_dialogue(self) -> None:
+        protocol, transport = self._client.protocol, self._client.transport
+        if protocol is None or not isinstance(transport, asyncio.Transport):
+            raise SMTPServerDisconnected("Connection lost")
+        if protocol._buffer:  # noqa: SLF001 - what stands unread is the beginning of nobody's answer
+            raise SMTPResponseException(GARBLED, "more than one reply to one command")
+        self._takes_utf8 = self._client.supports_extension("smtputf8")
+        self._takes_8bit = self._client.supports_extension("8bitmime")
+        self._dialogue = SmtpDialogue(transport)
+
     async def deliver(self, mail: Mail, sender: Mailbox, to: Recipient) -> Outcome:
         """One mail. Open afterwards only if the server's answers are still in step with our questions."""
-        if to.utf8 and not self._client.supports_extension("smtputf8"):
+        if to.utf8 and not self._takes_utf8:
             return Refused(
                 "the address is beyond ASCII, and the mail server does not offer SMTPUTF8 (RFC 6531)"
             )
-        eight_bit = self._client.supports_extension("8bitmime")
         try:
-            message = build(mail, sender, to.address, eight_bit=eight_bit)
+            message = build(mail, sender, to.address, eight_bit=self._takes_8bit)
         except ValueError:
             return Refused("the message cannot be written as a mail: it is not valid Unicode")
         self.mails += 1
-        self._cancels = _cancels()
         try:
             return await self._try(sender.address, to, message)
         except BaseException:
@@ -165,7 +172,6 @@ class SmtpConnection:
         except Exception as error:  # noqa: BLE001 - a server can make the library raise anything
             self.is_stale = self._is_before_content
             self.abort()
-            self._obey_cancel()
             return self._outcome(error)
 
     def _is_of_the_connection_alone(self, code: int) -> bool:
@@ -178,48 +184,40 @@ class SmtpConnection:
         return self._is_before_content and (code == _CLOSING or not is_reply(code))
 
     async def _transact(self, sender: str, to: Recipient, message: bytes) -> Delivered:
-        options = [b"SMTPUTF8"] if to.utf8 else []
-        if not message.isascii():
-            options.append(b"BODY=8BITMIME")
-        await self._ask(Phase.MAIL, b"MAIL", b"FROM:<%s>" % sender.encode(), *options)
-        await self._ask(Phase.RCPT, b"RCPT", b"TO:<%s>" % to.address.encode())
-        await self._ask(Phase.DATA, b"DATA", expected=_INTERMEDIATE)
-        return Delivered(queue_id((await self._hand_over(message)).message))
+        options = (b" SMTPUTF8" if to.utf8 else b"") + (b"" if message.isascii() else b" BODY=8BITMIME")
+        await self._ask(Phase.MAIL, b"MAIL FROM:<%b>%b\r\n" % (sender.encode(), options))
+        await self._ask(Phase.RCPT, b"RCPT TO:<%b>\r\n" % to.address.encode())
+        await self._ask(Phase.DATA, b"DATA\r\n", expected=_INTERMEDIATE)
+        return Delivered(queue_id((await self._hand_over(message)).text))
 
-    async def _ask(self, phase: Phase, *words: bytes, expected: int = _POSITIVE) -> None:
+    async def _ask(self, phase: Phase, command: bytes, expected: int = _POSITIVE) -> None:
         self._phase = phase
-        reply = await self._client.execute_command(*words, timeout=self._server.timeout_seconds)
-        self._obey_cancel()
-        if self._said_more():
-            raise SMTPResponseException(_GARBLED, "more than one reply to one command")
+        dialogue = self._dialogue_at_hand()
+        reply = await dialogue.ask(command, self._server.timeout_seconds)
+        if reply.code != GARBLED and not dialogue.in_step:
+            raise SMTPResponseException(GARBLED, "more than one reply to one command")
         _demand(expected, reply)
 
-    async def _hand_over(self, message: bytes) -> SMTPResponse:
-        """The library's own `data` does not tell whether the mail had been written when all was lost."""
-        protocol = self._client.protocol
-        if protocol is None:
-            raise SMTPServerDisconnected("Connection lost")
-        protocol.write(_LINE_START_DOT.sub(b"..", message) + b".\r\n")
+    async def _hand_over(self, message: bytes) -> Reply:
+        dialogue = self._dialogue_at_hand()
         self._phase = Phase.CONTENT
-        reply = await protocol.read_response(timeout=self._server.data_timeout_seconds)
-        if self._said_more():
-            self.abort()
+        reply = await dialogue.ask(_dot_stuffed(message), self._server.data_timeout_seconds)
         return _demand(_POSITIVE, reply)
+
+    def _dialogue_at_hand(self) -> SmtpDialogue:
+        if self._dialogue is None or not self._dialogue.is_open:
+            raise SMTPServerDisconnected("Connection lost")
+        return self._dialogue
 
     def _obey_cancel(self) -> None:
         """Python 3.11's `wait_for`, in the library, loses a cancel that comes together with the reply."""
         if _cancels() > self._cancels:
             raise asyncio.CancelledError
 
-    def _said_more(self) -> bool:
-        """What stands unread behind a reply would be taken for the answer to the next command."""
-        protocol = self._client.protocol
-        return protocol is not None and bool(protocol._buffer)  # noqa: SLF001 - the library shows it nowhere
-
     async def _reset(self) -> None:
         """The server forgets the refused mail; if it does not say so, the next one takes a new connection."""
         try:
-            await self._ask(self._phase, b"RSET")
+            await self._ask(self._phase, b"RSET\r\n")
         except Exception:  # noqa: BLE001 - the mail's own outcome is known already
             self.abort()
 
@@ -244,14 +242,16 @@ class SmtpConnection:
 
     def goodbye(self) -> None:
         """Ends it in good manners, without waiting for the server's."""
-        protocol = self._client.protocol
-        if protocol is not None:
-            with suppress(SMTPException, RuntimeError):
-                protocol.write(b"QUIT\r\n")
-        self._client.close()
+        if self._dialogue is not None:
+            self._dialogue.end(b"QUIT\r\n")
+        else:
+            self._client.close()
 
     def abort(self) -> None:
         """Ends it at once: whatever is still to come over it is nobody's answer."""
+        if self._dialogue is not None:
+            self._dialogue.abort()
+            return
         transport = self._client.transport
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
@@ -263,7 +263,12 @@ def _cancels() -> int:
     return task.cancelling() if task is not None else 0
 
 
-def _demand(expected: int, reply: SMTPResponse) -> SMTPResponse:
+def _demand(expected: int, reply: Reply) -> Reply:
     if reply.code // 100 != expected or not is_reply(reply.code):
-        raise SMTPResponseException(reply.code, reply.message)
+        raise SMTPResponseException(reply.code, reply.text)
     return reply
+
+
+def _dot_stuffed(message: bytes) -> bytes:
+    """With its end (RFC 5321, 4.5.2). Its first line is a header's, so no dot begins it."""
+    return message.replace(b"\n.", b"\n..") + b".\r\n"
