@@ -48,7 +48,8 @@ class SmtpDialogue(asyncio.Protocol):
         """The whole reply. Raises `Disconnected` and `TimeoutError`; who is cancelled here must `abort`."""
         if not self.is_open:
             raise Disconnected("Connection lost")
-        self._waiter = waiter = self._loop.create_future()
+        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiter = waiter
         timer = self._loop.call_later(seconds, self._give_up)
         try:
             self._transport.write(command)

@@ -318,8 +318,8 @@ async def test_a_lone_421_between_mails_is_not_taken_for_an_answer(
 async def test_two_replies_to_one_command_are_never_paired_with_the_next_one(
     server: SmtpTestServer, sender: SmtpEmailSender, phase: str
 ) -> None:
-    # The library keeps what stands behind a reply and takes it for the answer to the next command: a 550
-    # would then be read as the 250 before it.
+    # What stands behind a reply would be taken for the answer to the next command: a 550 would then be read
+    # as the 250 before it.
     code = {"DATA": b"354"}.get(phase, b"250")
     server.next(phase, raw(code + b" ok\r\n250 ok\r\n"))
     server.next("content", say("550 no"))
@@ -420,6 +420,7 @@ async def test_an_answer_that_nobody_asked_for_while_the_connection_is_idle_is_n
     outcome = await sender.send(mail("two"))
 
     assert isinstance(outcome, Delivered)
+    assert server.connections == 2
 
 
 async def test_two_answers_to_the_final_dot_count_as_the_first_and_cost_the_connection(

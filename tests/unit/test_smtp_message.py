@@ -150,6 +150,53 @@ def test_a_text_without_a_utf_8_form_is_told_apart() -> None:
         build(mail(text="\ud800"), SENDER, "jo@example.org", eight_bit=True)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.sampled_from("ab .-=\n\tü€日\x0b\u2028") | st.characters(exclude_categories=["Cs", "Cc"])),
+    st.booleans(),
+    st.integers(min_value=1, max_value=600),
+)
+def test_any_text_comes_back_as_it_was_in_lines_that_servers_take(
+    text: str,
+    eight_bit: bool,  # noqa: FBT001 - drawn
+    times: int,
+) -> None:
+    written = mail(text=text * times, html=f"<p>{text * times}</p>")
+
+    data = build(written, SENDER, "jo@example.org", eight_bit=eight_bit)
+
+    lines = data.split(b"\r\n")
+    assert body(parsed(data), "plain").removesuffix("\n") == written.text.removesuffix("\n")
+    assert body(parsed(data), "html").removesuffix("\n") == written.html.removesuffix("\n")
+    assert max(map(len, lines)) <= 998
+    assert not any(b"\n" in line or b"\r" in line for line in lines)
+    assert eight_bit or data.isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "eight_bit", "encoding"),
+    [
+        ("Paid\n", False, "7bit"),
+        ("x" * 998, False, "7bit"),
+        ("x" * 999, True, "quoted-printable"),
+        ("Grüße\n", True, "8bit"),
+        ("Grüße an alle\n", False, "quoted-printable"),
+        ("日本語" * 20, False, "base64"),
+    ],
+)
+def test_a_body_is_encoded_only_as_far_as_its_lines_and_the_server_ask_for_it(
+    text: str,
+    eight_bit: bool,  # noqa: FBT001 - a parameter
+    encoding: str,
+) -> None:
+    message = parsed(build(mail(text=text), SENDER, "jo@example.org", eight_bit=eight_bit))
+
+    part = message.get_body(("plain",))
+
+    assert part is not None
+    assert part["Content-Transfer-Encoding"] == encoding
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=200))
 def test_any_subject_stays_one_header(subject: str) -> None:
