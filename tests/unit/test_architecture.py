@@ -8,6 +8,7 @@ import pytest
 
 ADAPTERS = Path(__file__).parents[2] / "src" / "adapters"
 LIBRARIES = {
+    "deadlines": set(),
     "email_address": {"email_validator"},
     "http_sms": {"httpx"},
     "jinja_templates": {"jinja2"},
@@ -18,13 +19,14 @@ LIBRARIES = {
     "message_sighting": set(),
     "outcome_table": set(),
     "process_end": set(),
+    "random_words": set(),
     "smtp": {"aiosmtplib"},
     "sqlite": set(),
     "system_clock": set(),
 }
-# How a record is written, what a provider's answer counts as, and how letters that can only be read are
-# found: the same for every technology.
-SHARED = ("letter_index", "message_json", "message_sighting", "outcome_table")
+# How a record is written, what a provider's answer counts as, how letters that can only be read are found,
+# and how many wait with one timer: the same for every technology.
+SHARED = ("deadlines", "letter_index", "message_json", "message_sighting", "outcome_table")
 
 
 def technology(module: str) -> str:
