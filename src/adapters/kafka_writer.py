@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiokafka import errors
 
-from adapters.kafka_batches import Backlog, Call, ShardQueue, Waiting, Writable
+from adapters.deadlines import Deadlines
+from adapters.kafka_batches import Backlog, Call, Part, ShardQueue, Writable, in_batch, parts_of
 from adapters.kafka_connection import explain
 from adapters.kafka_producer import LiveProducer
 from domain.log import Receipt, Shard, Unconfirmed
@@ -19,14 +20,17 @@ _NO_ANSWER = "Kafka did not confirm in time"
 _FULL = "too much is waiting for Kafka already"
 _LEAVING = "the connection to Kafka is being closed"
 _TOPIC_POLL_SECONDS = 0.1
+_CROWD = 8  # records; a departure of fewer gains less by waiting than each of them loses
 _QUIET_SECONDS = 30.0  # in an outage each partition's batches fail, one every few seconds
 
 
 class KafkaWriter:
     """Gathers the records of many calls into one batch a partition. All times are in seconds.
 
-    `gather_seconds`: how long a batch waits for company. `flight_seconds`: after it a batch without
-    an answer is given up, should aiokafka not have done so itself.
+    What waits departs together, over all partitions, so that aiokafka sends a broker one request for all
+    of its own (docs/decisions/0012). `gather_seconds`: how long it waits for company, where the last
+    departure had any. `flight_seconds`: after it a batch without an answer is given up, should aiokafka
+    not have done so itself.
     """
 
     def __init__(
@@ -43,65 +47,92 @@ class KafkaWriter:
         self._flight = flight_seconds
         self._gather = gather_seconds
         self._backlog = backlog
+        self._deadlines = Deadlines(limit_seconds, self._late)
         self._queues: dict[Shard, ShardQueue] = {}
+        self._ready: list[ShardQueue] = []  # what waits there goes with the next departure
+        self._departure: asyncio.Task[None] | None = None
+        self._company = 0  # records of the last departure
         self._senders: set[asyncio.Task[None]] = set()
         self._existing: set[str] = set()
         self._untold = 0  # records that were not confirmed since the last line about it
         self._quiet_until = 0.0
+        self._is_closed = False
 
     async def write(self, records: Sequence[Writable]) -> Sequence[Receipt | Unconfirmed]:
         """One answer a record, within the limit of time; see `MessagePublisher.publish`."""
         if not records:
             return []
         call = Call(len(records))
+        self._deadlines.add(call)
         try:
-            for index, record in enumerate(records):
-                self._queue(Waiting(record, call, index))
-            async with asyncio.timeout(self._limit):
-                await call.done
-        except TimeoutError:
-            return call.end(self._live.why_away() or _NO_ANSWER)
+            for part in parts_of(records, call):
+                self._queue(part)
+            return await call.answered
         finally:
             # Also when the caller is cancelled: what no batch has taken yet must not be written later.
             call.ended = True
-        return call.end(_NO_ANSWER)
+            self._deadlines.drop(call)
 
     async def close(self) -> None:
         """Ends at once; calls that still wait learn that they are not confirmed."""
+        self._is_closed = True
         senders = list(self._senders)
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
         for queue in self._queues.values():
             queue.lose_all(_LEAVING)
+        self._deadlines.close()
 
-    def _queue(self, waiting: Waiting) -> None:
-        shard = waiting.record.shard
-        queue = self._queues.get(shard)
-        if queue is None:
-            queue = self._queues[shard] = ShardQueue(shard, self._backlog)
-        if not queue.add(waiting):
-            waiting.call.lose(waiting.index, shard, _FULL)
-        elif not queue.is_served:
-            queue.is_served = True
-            sender = asyncio.create_task(self._serve(queue))
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+    def _late(self, call: Call) -> None:
+        call.give_up(self._live.why_away() or _NO_ANSWER)
 
-    async def _serve(self, queue: ShardQueue) -> None:
-        """Sends batch after batch until the queue is empty."""
-        try:
-            while queue:
-                await asyncio.sleep(self._gather)
-                await self._send(queue, await self._live.get())
-        finally:
-            queue.is_served = False
-
-    async def _send(self, queue: ShardQueue, producer: Any) -> None:
-        batch = producer.create_batch()
-        taken = queue.fill(batch)
-        if not taken:
+    def _queue(self, part: Part) -> None:
+        if self._is_closed:
+            part.lose(_LEAVING)
             return
+        queue = self._queues.get(part.shard)
+        if queue is None:
+            queue = self._queues[part.shard] = ShardQueue(part.shard, self._backlog)
+        was_empty = not queue
+        if not queue.add(part):
+            part.lose(_FULL)
+        elif was_empty and not queue.is_flying:
+            self._prepare(queue)
+
+    def _prepare(self, queue: ShardQueue) -> None:
+        self._ready.append(queue)
+        if self._departure is None:
+            self._departure = self._start(self._depart())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._senders.add(task)
+        task.add_done_callback(self._senders.discard)
+        return task
+
+    async def _depart(self) -> None:
+        """Sends a batch of each partition that is ready, all in one turn of the loop."""
+        await asyncio.sleep(self._gather if self._company >= _CROWD else 0)
+        producer = await self._live.get()
+        self._departure, self._company = None, 0
+        ready, self._ready = self._ready, []
+        for queue in ready:
+            batch = producer.create_batch()
+            if taken := queue.fill(batch):
+                self._company += in_batch(taken)
+                queue.is_flying = True
+                self._start(self._fly(queue, producer, batch, taken))
+
+    async def _fly(self, queue: ShardQueue, producer: Any, batch: Any, taken: Sequence[Part]) -> None:
+        try:
+            await self._send(queue, producer, batch, taken)
+        finally:
+            queue.is_flying = False
+            if queue and not self._is_closed:
+                self._prepare(queue)
+
+    async def _send(self, queue: ShardQueue, producer: Any, batch: Any, taken: Sequence[Part]) -> None:
         try:
             async with asyncio.timeout(self._flight):
                 await self._need(producer, queue.shard.topic)
@@ -137,17 +168,17 @@ class KafkaWriter:
                 await asyncio.sleep(_TOPIC_POLL_SECONDS)
 
     @staticmethod
-    def _too_large(queue: ShardQueue, taken: Sequence[Waiting], error: Exception) -> None:
+    def _too_large(queue: ShardQueue, taken: Sequence[Part], error: Exception) -> None:
         """The broker refuses a batch whole; one of its records alone may be the culprit."""
-        if len(taken) > 1:
+        if in_batch(taken) > 1:
             queue.put_back(taken)
         else:
             queue.lose(taken, explain(error))
 
-    def _lost(self, queue: ShardQueue, taken: Sequence[Waiting], producer: Any, error: Exception) -> None:
+    def _lost(self, queue: ShardQueue, taken: Sequence[Part], producer: Any, error: Exception) -> None:
         reason = explain(error)
+        self._untold += in_batch(taken)
         queue.lose(taken, reason)
-        self._untold += len(taken)
         self._tell(queue.shard, reason)
         self._live.failed(producer, error)
 

@@ -19,6 +19,7 @@ ONE = Shard("transactions", 1)
 TWO = Shard("transactions", 2)
 CONNECTION = KafkaConnection(bootstrap_servers="127.0.0.1:1")
 P1 = TopicPartition("transactions", 1)
+PAIRS = [("transactions", number) for number in range(6)]
 
 
 def record(shard: Shard, value: Any = b"x") -> NewRecord:
@@ -74,6 +75,115 @@ async def test_what_comes_while_a_batch_is_under_way_travels_in_the_next_one() -
 
     assert broker.batches == [(P1, 1), (P1, 5)]
     assert answers == [[Receipt(n)] for n in range(6)]
+
+
+async def test_all_partitions_that_wait_depart_in_one_turn_so_that_a_broker_gets_one_request() -> None:
+    broker = FakeBroker()
+    broker.hold = asyncio.Event()
+    shards = [Shard("transactions", number) for number in range(6)]
+    async with publishing(broker) as publisher:
+        first = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+        calls = [asyncio.create_task(publisher.publish([record(shard)])) for shard in shards]
+        await settle()
+        broker.hold.set()
+        answers = [(await call)[0] for call in [first, *calls]]
+
+    # The first one's partition has its batch under way; the other five need not wait for it.
+    assert broker.batches == [(P1, 1), *((TopicPartition(*one), 1) for one in PAIRS if one != P1), (P1, 1)]
+    assert answers == [Receipt(0), Receipt(0), Receipt(1), *[Receipt(0)] * 4]
+
+
+async def test_a_departure_waits_for_company_only_where_the_last_one_had_much() -> None:
+    broker = FakeBroker()
+    async with asyncio.timeout(5), publishing(broker, limit=0.1, gather_seconds=60.0) as publisher:
+        # Each of these goes at once, however long a departure may wait for company.
+        alone = [await publisher.publish([record(ONE)]) for _ in range(3)]
+        await publisher.publish([record(ONE)] * 8)
+        waiting = asyncio.create_task(publisher.publish([record(ONE)]))
+        await settle()
+        sent = len(broker.batches)
+
+    assert alone == [[Receipt(n)] for n in range(3)]
+    assert sent == 4
+    assert kinds(await waiting) == [Unconfirmed]
+
+
+async def test_a_partition_that_fails_takes_none_of_the_same_departure_with_it() -> None:
+    broker = FakeBroker()
+    broker.answers.append(errors.NotEnoughReplicasError())
+    async with publishing(broker) as publisher:
+        answers = await publisher.publish([record(ONE), record(TWO), record(ONE), record(TWO)])
+
+    assert kinds(answers) == [Unconfirmed, Receipt, Unconfirmed, Receipt]
+
+
+async def test_a_topic_that_is_not_there_keeps_no_other_topic_waiting() -> None:
+    broker = FakeBroker()
+    broker.missing = {"nowhere"}
+    async with publishing(broker, limit=0.2) as publisher:
+        lost = asyncio.create_task(publisher.publish([record(Shard("nowhere", 0))]))
+        await settle()
+        there = await publisher.publish([record(ONE)])
+
+    assert there == [Receipt(0)]
+    assert kinds(await lost) == [Unconfirmed]
+
+
+async def test_a_call_that_fills_several_batches_is_written_in_order() -> None:
+    broker = FakeBroker()
+    values = [bytes([number]) * 100_000 for number in range(7)]
+    async with publishing(broker) as publisher:
+        answers = await publisher.publish([record(ONE, value) for value in values])
+        after = await publisher.publish([record(ONE)])
+
+    assert answers == [Receipt(number) for number in range(7)]
+    assert [count for _, count in broker.batches] == [2, 2, 2, 1, 1]
+    assert after == [Receipt(7)]
+
+
+async def test_a_record_without_a_kafka_form_ends_its_calls_order_and_not_what_came_before() -> None:
+    broker = FakeBroker()
+    async with publishing(broker) as publisher:
+        answers = await publisher.publish([record(ONE), record(ONE, "not bytes"), record(ONE), record(TWO)])
+
+    assert kinds(answers) == [Receipt, Unconfirmed, Unconfirmed, Receipt]
+
+
+async def test_room_is_free_again_whatever_became_of_what_had_it() -> None:
+    broker = FakeBroker()
+    broker.answers.append(errors.NotEnoughReplicasError())
+    async with publishing(broker, waiting_records=3) as publisher:
+        lost = await publisher.publish([record(ONE, b"x" * 300_000), record(ONE), record(ONE)])
+        formless = await publisher.publish([record(ONE), record(ONE, "not bytes"), record(ONE)])
+        cancelled = asyncio.create_task(publisher.publish([record(TWO)] * 3))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await settle()
+        answers = await publisher.publish([record(ONE)] * 3)
+
+    assert kinds(lost) == [Unconfirmed] * 3
+    assert kinds(formless) == [Receipt, Unconfirmed, Unconfirmed]
+    assert kinds(answers) == [Receipt] * 3
+
+
+async def test_headers_count_for_the_room_because_other_producers_may_be_long() -> None:
+    broker = FakeBroker()
+    long = NewRecord(ONE, None, b"", (("trace", b"x" * 2000),))
+    async with publishing(broker, waiting_bytes=1000) as publisher:
+        answers = await publisher.publish([long])
+
+    assert answers == [Unconfirmed("too much is waiting for Kafka already")]
+
+
+async def test_a_call_that_comes_after_the_closing_is_answered_at_once() -> None:
+    broker = FakeBroker()
+    async with asyncio.timeout(5):
+        async with publishing(broker, limit=60.0) as publisher:
+            await publisher.publish([record(ONE)])
+        answers = await publisher.publish([record(ONE)])
+
+    assert answers == [Unconfirmed("the connection to Kafka is being closed")]
 
 
 async def test_a_topic_that_is_not_made_yet_is_waited_for_because_a_broker_would_make_it() -> None:
