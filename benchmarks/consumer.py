@@ -106,14 +106,9 @@ async def _fill(container: Container, count: int) -> None:
     async with container.publisher() as publisher:
         while await publisher.unready():  # noqa: ASYNC110 - the port has no event for it
             await asyncio.sleep(0.05)
-        items = [(_renamed(message, topic), None) for message in messages(count)]
+        items = [(message._replace(topic_name=topic), None) for message in messages(count)]
         for start in range(0, count, BATCH):
             await container.produce().many(items[start : start + BATCH])
-
-
-def _renamed(message: Message, topic: str) -> Message:
-    fields = {name: getattr(message, name) for name in message.__slots__}
-    return Message(**{**fields, "topic_name": topic})
 
 
 async def _deliver(container: Container, meter: Meter) -> None:

@@ -2,12 +2,15 @@
 
 Both are append-only logs of a shard's own, beside its topic. A position counts up within a shard's ledger,
 or within its deferrals; it may have gaps, and means nothing in another shard.
+
+What is made for each message is a named tuple: a frozen dataclass takes twice as long.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
+from typing import NamedTuple
 
 from domain.log import Bounds, Record
 
@@ -29,8 +32,7 @@ class State(StrEnum):
 _OPEN = frozenset({State.RETRYING, State.UNCERTAIN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerRecord:
+class LedgerRecord(NamedTuple):
     """A message's end, or a change of its attempts.
 
     `offset` is the message's in its topic, `digest` that of its value; `reason` is a dead letter's, or what
@@ -42,12 +44,12 @@ class LedgerRecord:
     request_id: str
     digest: int
     state: State
+    low: int
+    at: float
     attempts: int = 0
     uncertain: int = 0
     reason: str = ""
     provider_id: str = ""
-    low: int
-    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,7 @@ class Tombstone:
 Note = LedgerRecord | Deferral | Tombstone
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A note at its position: a `LedgerRecord` in the ledger, the others among the deferrals."""
 
     position: int

@@ -1,13 +1,16 @@
-"""The log's values: where a record stands, what is in it, and what happens to a reader."""
+"""The log's values: where a record stands, what is in it, and what happens to a reader.
+
+Those that are made or hashed for each message are named tuples: a frozen dataclass takes three times as long.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Shard:
+class Shard(NamedTuple):
     """One partition of one topic: what a group hands out to its processes."""
 
     topic: str
@@ -34,8 +37,7 @@ class ReturnedRecord:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record as the log has it. `timestamp`: seconds since the epoch, when the log took it."""
 
     shard: Shard
@@ -48,8 +50,10 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes of key, value and headers: other producers' headers may be the most of it."""
-        headers = sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.key or b"") + len(self.value or b"") + headers
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value)
+        return size
 
 
 @dataclass(frozen=True, slots=True)

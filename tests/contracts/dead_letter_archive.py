@@ -29,7 +29,7 @@ def letter(rig: Rig, offset: int = 7, after: float = 0.0, **changes: Any) -> Dea
     record = Record(rig.shard(2), offset, b"\xfe key", b'{"request_id": "r-1"}', HEADERS, 0.0)
     return replace(
         DeadLetter(
-            record=replace(record, **of_record),
+            record=record._replace(**of_record),
             group="email",
             reason=DeadLetterReason.REFUSED,
             error="550 no such user \N{EM DASH} refused for good",
@@ -62,7 +62,7 @@ async def found(rig: Rig, wanted: LetterFilter) -> list[tuple[str, int]]:
 
 def timeless(one: DeadLetter) -> DeadLetter:
     """When the original was taken is not kept everywhere."""
-    return replace(one, record=replace(one.record, timestamp=0.0))
+    return replace(one, record=one.record._replace(timestamp=0.0))
 
 
 class DeadLetterArchiveContract:
@@ -144,7 +144,7 @@ class DeadLetterArchiveContract:
         ],
     )
     async def test_filters_narrow(self, rig: Rig, wanted: dict[str, Any], offsets: list[int]) -> None:
-        other = replace(rig.shard(0), topic=rig.other_topic)
+        other = rig.shard(0)._replace(topic=rig.other_topic)
         invalid = DeadLetterReason.INVALID
         await keep(
             rig,
@@ -296,7 +296,7 @@ class DeadLetterArchiveContract:
         await keep(rig, letter(rig, shard=rig.shard(2)))
         async with rig.archive() as archive:
             kept = await only(archive)
-        nowhere = replace(kept.letter.record, shard=replace(rig.shard(0), topic="gone-for-good"))
+        nowhere = kept.letter.record._replace(shard=rig.shard(0)._replace(topic="gone-for-good"))
         async with rig.archive() as archive:
             with pytest.raises(HeraldError):
                 await archive.put_back(

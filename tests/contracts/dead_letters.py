@@ -55,7 +55,7 @@ class DeadLettersContract:
         assert list(await rig.kept("email")) == [letter(rig, value=None)]
 
     async def test_a_record_without_headers_gets_none_of_its_own(self, rig: Rig) -> None:
-        bare = replace(letter(rig), record=replace(letter(rig).record, headers=()))
+        bare = replace(letter(rig), record=letter(rig).record._replace(headers=()))
         async with rig.dead_letters("email") as dead_letters:
             await dead_letters.keep(bare)
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -65,7 +64,7 @@ class Story:
         entry = LedgerRecord(
             offset=offset, request_id=request_id, digest=1, state=state, low=offset, at=1_800_000_000.25
         )
-        entry = replace(entry, **more)  # type: ignore[arg-type]
+        entry = entry._replace(**more)  # type: ignore[arg-type]
         await self.write(group, self.shard(request_id), [entry])
         return entry
 

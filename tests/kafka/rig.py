@@ -158,7 +158,7 @@ def _letter_of(kept: Record, group: str) -> DeadLetter:
     ours: Mapping[str, Any] = {name: value.decode() for name, value in kept.headers if _is_ours(name)}
     shard = Shard(ours["herald-topic"], int(ours["herald-partition"]))
     original = tuple(header for header in kept.headers if not _is_ours(header[0]))
-    record = replace(kept, shard=shard, offset=int(ours["herald-offset"]), headers=original, timestamp=0.0)
+    record = kept._replace(shard=shard, offset=int(ours["herald-offset"]), headers=original, timestamp=0.0)
     return DeadLetter(
         record=record,
         group=group,

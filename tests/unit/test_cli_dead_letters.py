@@ -37,7 +37,7 @@ class OneArchive(Programs):
         headers = (("traceparent", b"00-1"),)
         record = Record(SHARD, offset, b"C-7", VALUE % offset, headers, 0.0)
         letter = DeadLetter(
-            record=replace(record, **(of_record or {})),
+            record=record._replace(**(of_record or {})),
             group="email",
             reason=DeadLetterReason.REFUSED,
             error="550 no such user",

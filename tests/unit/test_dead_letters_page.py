@@ -29,7 +29,7 @@ LETTER = DeadLetter(
 
 
 def of(topic: str, offset: int = 1, **changes: Any) -> DeadLetter:
-    return replace(LETTER, record=replace(LETTER.record, shard=Shard(topic, 0), offset=offset), **changes)
+    return replace(LETTER, record=LETTER.record._replace(shard=Shard(topic, 0), offset=offset), **changes)
 
 
 def api_with(*letters: DeadLetter, **options: Any) -> MemoryApi:
@@ -81,7 +81,7 @@ async def test_a_letter_is_told_without_address_and_body() -> None:
     ],
 )
 async def test_a_key_that_is_an_address_is_hidden(key: bytes | None, told: str | None) -> None:
-    letter = replace(LETTER, record=replace(LETTER.record, key=key))
+    letter = replace(LETTER, record=LETTER.record._replace(key=key))
     answer = await api_with(letter).ask("GET", PATH)
 
     assert answer.json()["dead_letters"][0]["key"] == told

@@ -65,7 +65,7 @@ class MemoryRig(Rig):
 
     async def kept(self, group: str) -> Sequence[DeadLetter]:
         mine = [one for one in self.broker.letters if one.group == group]
-        return [replace(one, record=replace(one.record, timestamp=0.0)) for one in mine]
+        return [replace(one, record=one.record._replace(timestamp=0.0)) for one in mine]
 
     async def read_all(self, shard: Shard) -> Sequence[Record]:
         return self.broker.read(shard, 0, 1_000_000)

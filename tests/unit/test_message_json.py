@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -265,7 +264,7 @@ def test_no_bytes_make_the_record_decoder_raise(value: bytes) -> None:
 def returned(value: bytes | None, request_id: bytes) -> Record:
     """One that was put back into its topic."""
     headers = (("herald-group", b"email"), ("herald-replay", b"1"), ("herald-request-id", request_id))
-    return replace(record(value), headers=headers)
+    return record(value)._replace(headers=headers)
 
 
 @pytest.mark.parametrize("value", [b'{"request_id":"other"}', b"{}", b'{"request_id":"not an id"}'])
