@@ -1,70 +1,118 @@
-"""Messages delivered: the engine behind a channel that answers at once, and behind a slow one."""
+"""Messages delivered: Herald's consumer behind a provider that answers at once, and behind one of 5 ms.
+
+Everybody takes the same records: an ordinary notification under 1,000 recurring keys, in 6 partitions,
+already in the log. Everybody decodes them, and has 64 in flight. Counted is from the first thousand
+deliveries to the last thousand: neither start nor end, where not all are in flight, is in the figures.
+"""
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from functools import cache, partial
 
 from benchmarks.bench import Bench
-from benchmarks.consumer import GROUP, Job
-from benchmarks.figures import Section, Take, Turn, in_turns
-from benchmarks.processes import run_module
+from benchmarks.builds import PEERS, java_peer, python_peer
+from benchmarks.consumer import Job
+from benchmarks.deliveries import (
+    between,
+    command_of,
+    fill_topic,
+    forget_deliveries,
+    run_measured,
+    site_of,
+)
+from benchmarks.figures import CPU, RATE, Section, Take, Target, Turn, in_turns
+from benchmarks.programs import program
 
-CONSUMERS = {
-    "floor": "none",
-    "engine, log in memory": "memory",
-    "engine on SQLite": "sqlite",
-    "engine on Kafka": "kafka",
-}
-_AT_ONCE = 30_000
-_SLOW = 10_000
+MEMORY = "Herald's engine, log in memory"
+SQLITE = "Herald on SQLite"
+KAFKA = "Herald on Kafka"
+FASTSTREAM = "FastStream, 64 workers, no order"
+PARALLEL_CONSUMER = "Parallel Consumer (Java), order by key"
+LOOP = "floor: decode and call, one loop"
+SLEEPERS = "floor: 64 bare tasks that sleep"
+_EDGE = 1_000
+_AT_ONCE = 60_000  # it takes Java's compiler some seconds to warm up
+_SLOW = 20_000
 _SLOW_SECONDS = 0.005
+_FASTSTREAM = 12_000  # it is slow, and no other from its first to its last
 
 
 def consume(bench: Bench) -> list[Section]:
-    """The engine behind a channel that answers at once, and behind one that takes 5 ms."""
-    run_module("consumer", _text(_job(bench, "sqlite", count=_AT_ONCE, fills=True, delivers=False)))
+    """Two sections: at once, and in 5 ms."""
+    at_once = [
+        Target(KAFKA, CPU, must=40.0, aim=25.0),
+        Target(KAFKA, CPU, beside=FASTSTREAM),
+        Target(KAFKA, CPU, beside=PARALLEL_CONSUMER),
+    ]
+    slow = [
+        Target(SQLITE, RATE, beside=SLEEPERS, must=0.85, aim=0.95),
+        Target(KAFKA, RATE, beside=SLEEPERS, must=0.85, aim=0.95),
+    ]
     return [
-        _consume(bench, "deliver at once", "decode and call, one loop", _AT_ONCE, 0.0),
-        _consume(bench, "deliver in 5 ms, 64 at once", "64 bare tasks that sleep", _SLOW, _SLOW_SECONDS),
+        _section(bench, "deliver at once", LOOP, _AT_ONCE, 0.0, at_once),
+        _section(bench, "deliver in 5 ms, 64 in flight", SLEEPERS, _SLOW, _SLOW_SECONDS, slow),
     ]
 
 
-def _consume(bench: Bench, name: str, floor: str, count: int, seconds: float) -> Section:
+def _section(
+    bench: Bench, name: str, floor: str, count: int, seconds: float, targets: list[Target]
+) -> Section:
     takes = {
-        f"floor: {floor}" if log == "none" else label: _deliveries(
-            bench, _job(bench, log, count=count, answer_seconds=seconds, fills=log != "sqlite")
-        )
-        for label, log in CONSUMERS.items()
-        if log != "kafka" or bench.kafka
+        floor: _take_herald(bench, "none", count, seconds),
+        MEMORY: _take_herald(bench, "memory", count // 2, seconds),
+        SQLITE: _take_herald(bench, "sqlite", count // 2, seconds),
     }
-    return Section(name, in_turns(takes, bench.rounds, bench.note))
+    if bench.kafka:
+        filled = cache(partial(_filled, bench, f"{count}-of-turn", count))
+        takes |= {KAFKA: _take_herald(bench, "kafka", count, seconds, filled)}
+        takes |= _takes_of_peers(bench, count, seconds, filled)
+    return Section(name, in_turns(takes, bench.rounds, bench.note), targets)
 
 
-def _deliveries(bench: Bench, job: Job) -> Take:
+def _filled(bench: Bench, name: str, count: int, number: int) -> str:
+    """The round's topic on Kafka: one of its own, for Herald's group remembers what it has delivered."""
+    topic = f"{name}-{number}"
+    fill_topic(site_of(bench, "kafka", topic), count)
+    return topic
+
+
+def _take_herald(
+    bench: Bench, log: str, count: int, seconds: float, topic_of: Callable[[int], str] | None = None
+) -> Take:
+    if log == "sqlite":
+        fill_topic(site_of(bench, log, f"{count}-on-{log}"), count)
+
     def take(number: int) -> Turn:
-        # A group that knows nothing each time: without its file on SQLite, with a topic of its own on Kafka.
-        for left in bench.folder.glob(f"consume.{GROUP}.*"):
-            left.unlink()
-        topic = f"turn-{number}-{job.answer_seconds}" if job.log == "kafka" else job.topic
-        result = run_module("consumer", _text(replace(job, topic=topic)))
-        return Turn.counted(result["messages"], result["seconds"], result["cpu"])
+        site = site_of(bench, log, topic_of(number) if topic_of else f"{count}-on-{log}")
+        if log == "sqlite":
+            forget_deliveries(site)
+        marks = (_EDGE, count - _EDGE)
+        job = Job(site=site, count=count, answer_seconds=seconds, marks=marks)
+        return between(*run_measured(bench, command_of(job))["marks"])
 
     return take
 
 
-def _job(
-    bench: Bench, log: str, *, count: int, fills: bool, answer_seconds: float = 0.0, delivers: bool = True
-) -> Job:
-    return Job(
-        log=log,
-        count=count,
-        fills=fills,
-        answer_seconds=answer_seconds,
-        delivers=delivers,
-        folder=str(bench.folder),
-        kafka=bench.kafka,
-        cores=tuple(bench.cores.measured),
-    )
+def _takes_of_peers(
+    bench: Bench, count: int, seconds: float, topic_of: Callable[[int], str]
+) -> dict[str, Take]:
+    takes = {}
+    if python := python_peer("faststream"):
+        command = [str(python), str(PEERS / "faststream")]
+        takes[FASTSTREAM] = _take_peer(bench, command, min(count, _FASTSTREAM), seconds, topic_of)
+    if class_path := java_peer("parallel_consumer"):
+        command = [program("java") or "java", "-cp", class_path, "Consumer"]
+        takes[PARALLEL_CONSUMER] = _take_peer(bench, command, count, seconds, topic_of)
+    return takes
 
 
-def _text(job: Job) -> str:
-    return json.dumps({**asdict(job), "cores": sorted(job.cores)})
+def _take_peer(
+    bench: Bench, command: list[str], count: int, seconds: float, topic_of: Callable[[int], str]
+) -> Take:
+    def take(number: int) -> Turn:
+        topic = topic_of(number)
+        job = {"kafka": bench.kafka, "topic": topic, "group": f"{topic}-peer-{len(command)}", "count": count}
+        answer = run_measured(bench, [*command, json.dumps({**job, "answer_seconds": seconds})])
+        return Turn.counted(answer["messages"], answer["seconds"], answer["cpu"])
+
+    return take

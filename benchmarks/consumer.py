@@ -1,132 +1,130 @@
 """A consumer that is measured: `python -m benchmarks.consumer JOB`, the job as JSON.
 
-Counted is from the first thousand deliveries to the last thousand: neither the start nor the end, where
-not everything is in flight, is in the figures. CPU is the whole process's: threads, poll loop and commits.
+It is the process that `herald consumer email` starts, with its health, metrics, log file, topics, ledger
+and dead letters; only what a mail server would take is counted here instead. Like such a process it says on
+its link, here stdout, when it is ready, and it ends at SIGTERM, which it sends itself once it has delivered
+enough. The last line is the result.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
-import logging
+import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from typing import Any
 
 from dependency_injector import providers
 
+from adapters.email_address import address_fault
 from adapters.message_json import decode_record
-from benchmarks.messages import BATCH, TOPIC, messages
-from benchmarks.processes import pin
+from application.notify_email import NotifyByEmail
+from benchmarks.fill import fill
+from benchmarks.processes import peak_memory_mb
+from benchmarks.site import GROUP, Site
 from containers import Container
 from domain.message import Message
 from domain.outcome import Delivered, Outcome
-from entrypoints.settings_model import Settings
+from entrypoints.child_process import ParentLink
+from entrypoints.logs import configure_logging
+from entrypoints.run_consumer import serve_consumer
 
-EDGE = 1_000
-GROUP = "email"
+_STDOUT = 1
+_SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """`log`: sqlite, kafka, memory, or none for the floor. `answer_seconds`: how long a delivery takes.
+    """`site.log`: none for the floor; one in memory is filled first.
 
-    `fills`: writes the messages first, which a log in memory needs each time, and so does a topic whose group
-    has noted what it delivered; `delivers`: then delivers.
+    `count`: how many deliveries end it; 0: none do. `answer_seconds`: how long a delivery takes. `marks`:
+    after how many deliveries the time and the CPU are taken. `samples`: they are taken all the time.
+    `ages`: messages carry in `transaction_id` since when they are due (the machine's monotonic clock), or
+    nothing, and then are not counted.
     """
 
-    log: str
+    site: Site
     count: int
     answer_seconds: float = 0.0
-    concurrency: int = 64
-    folder: str = ""
-    kafka: str = ""
-    topic: str = f"{TOPIC}-to-consume"  # not the one that the produce sections have filled
-    fills: bool = False
-    delivers: bool = True
-    cores: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
+    samples: bool = False
+    ages: bool = False
 
 
-class Meter:
-    """The channel: answers at once or after a while, and takes the time at both edges."""
+class Meter(NotifyByEmail):
+    """The email channel up to the mail server, whose place it takes."""
 
-    group = GROUP
-
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, container: Container) -> None:
+        super().__init__(
+            container.email_sender(), container.templates(), "example.com", container.clock(), address_fault
+        )
         self._count = job.count
         self._seconds = job.answer_seconds
+        self._marks_at = frozenset(job.marks)
+        self._takes_ages = job.ages
         self._delivered = 0
-        self._marks: list[tuple[float, float]] = []
-        self.done = asyncio.Event()
+        self.marks: list[tuple[int, float, float]] = []
+        self.ages: list[tuple[float, float]] = []
 
-    def is_for(self, message: Message) -> bool:
-        return message.email is not None
-
-    def fault(self, _message: Message) -> None:
-        return None
-
-    async def deliver(self, _message: Message | None, *, probe: bool = False) -> Outcome:  # noqa: ARG002
+    async def deliver(self, message: Message | None, *, probe: bool = False) -> Outcome:  # noqa: ARG002
         if self._seconds:
             await asyncio.sleep(self._seconds)
+        if self._takes_ages and not self._note_age(message):
+            return Delivered()
         self._delivered += 1
-        if self._delivered in {EDGE, self._count - EDGE}:
-            self._marks.append((time.perf_counter(), time.process_time()))
+        if self._delivered in self._marks_at:
+            self.mark()
         if self._delivered == self._count:
-            self.done.set()
+            os.kill(os.getpid(), signal.SIGTERM)
         return Delivered()
 
-    def result(self) -> dict[str, float]:
-        (began, cpu_began), (ended, cpu_ended) = self._marks
-        return {
-            "messages": self._count - 2 * EDGE,
-            "seconds": ended - began,
-            "cpu": cpu_ended - cpu_began,
-        }
+    def _note_age(self, message: Message | None) -> bool:
+        due = message.transaction_id if message else None
+        if due is None:
+            return False
+        self.ages.append((float(due), time.monotonic() - float(due)))
+        return True
+
+    def mark(self) -> None:
+        self.marks.append((self._delivered, time.monotonic(), time.process_time()))
+
+    async def mark_regularly(self) -> None:
+        while True:
+            self.mark()
+            await asyncio.sleep(_SAMPLE_SECONDS)
 
 
-def _container(job: Job, meter: Meter) -> Container:
-    settings = {
-        "broker": {"backend": "memory" if job.log == "none" else job.log},
-        "sqlite": {"path": str(Path(job.folder) / "consume.db")},
-        "kafka": {"bootstrap_servers": job.kafka, "group_prefix": f"{job.topic}-"} if job.kafka else {},
-        "delivery": {"concurrency": job.concurrency},
-        "topics": [{"name": job.topic, "groups": [GROUP]}],
-    }
-    container = Container(settings=Settings.model_validate(settings), group=GROUP)
+async def _herald(job: Job, container: Container, meter: Meter) -> None:
     container.channel.override(providers.Object(meter))
-    return container
+    if job.site.log == "memory":
+        await fill(container, job.site.topic, job.count)
+        _put_out_of_sight()
+    with contextlib.closing(configure_logging(container.settings().logging, f"consumer-{GROUP}")):
+        marking = asyncio.create_task(meter.mark_regularly()) if job.samples else None
+        await serve_consumer(container, GROUP, ParentLink(_STDOUT))
+        if marking:
+            marking.cancel()
 
 
-async def _fill(container: Container, count: int) -> None:
-    async with container.topic_catalog():
-        await container.apply_topics()()
-    topic = container.topics()[0].name
-    async with container.publisher() as publisher:
-        while await publisher.unready():  # noqa: ASYNC110 - the port has no event for it
-            await asyncio.sleep(0.05)
-        items = [(message._replace(topic_name=topic), None) for message in messages(count)]
-        for start in range(0, count, BATCH):
-            await container.produce().many(items[start : start + BATCH])
+def _put_out_of_sight() -> None:
+    """What lies in memory before the start is no part of a consumer; the collector must not walk it."""
+    gc.collect()
+    gc.freeze()
 
 
-async def _deliver(container: Container, meter: Meter) -> None:
-    stop = asyncio.Event()
-    async with container.message_log(), container.ledger(), container.dead_letters():
-        running = asyncio.create_task(container.engine().run(stop))
-        done = asyncio.create_task(meter.done.wait())
-        await asyncio.wait({running, done}, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        await running
-
-
-async def _floor(container: Container, meter: Meter, job: Job) -> None:
+async def _floor(job: Job, container: Container, meter: Meter) -> None:
     """Without an engine: at once, one task decodes and delivers; slowly, as many tasks only wait."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if job.answer_seconds:
         turns = iter(range(job.count))
-        await asyncio.gather(*(_wait_in_turn(meter, turns) for _ in range(job.concurrency)))
+        await asyncio.gather(*(_wait_in_turn(meter, turns) for _ in range(job.site.concurrency)))
         return
+    await fill(container, job.site.topic, job.count)
+    _put_out_of_sight()
     broker = container.memory_broker()
     shards = broker.shards(broker.topics)
     for record in chain.from_iterable(broker.read(shard, 0, job.count) for shard in shards):
@@ -135,31 +133,24 @@ async def _floor(container: Container, meter: Meter, job: Job) -> None:
         await meter.deliver(message)
 
 
-async def _wait_in_turn(meter: Meter, turns: Iterator[int]) -> None:
+async def _wait_in_turn(meter: Meter, turns: Any) -> None:
     for _ in turns:
         await meter.deliver(None)
 
 
-async def _run(job: Job) -> dict[str, float]:
-    meter = Meter(job)
-    container = _container(job, meter)
-    if job.fills:
-        await _fill(container, job.count)
-    if not job.delivers:
-        return {}
-    # What lies in memory before the start is no part of a consumer; the collector must not walk it.
-    gc.collect()
-    gc.freeze()
-    if job.log == "none":
-        await _floor(container, meter, job)
-    else:
-        await _deliver(container, meter)
-    return meter.result()
+def _result(meter: Meter) -> dict[str, Any]:
+    return {"marks": meter.marks, "ages": meter.ages, "peak_mb": peak_memory_mb(os.getpid())}
+
+
+def _job(text: str) -> Job:
+    fields = json.loads(text)
+    return Job(**{**fields, "site": Site(**fields["site"]), "marks": tuple(fields["marks"])})
 
 
 if __name__ == "__main__":
-    # A new broker's first group has to wait for its coordinator, and aiokafka calls that an error.
-    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
-    job = Job(**json.loads(sys.argv[1]))
-    pin(set(job.cores))
-    print(json.dumps(asyncio.run(_run(job))))
+    job = _job(sys.argv[1])
+    is_floor = job.site.log == "none"
+    container = Site(log="memory", topic=job.site.topic).container() if is_floor else job.site.container()
+    meter = Meter(job, container)
+    asyncio.run((_floor if is_floor else _herald)(job, container, meter))
+    print(json.dumps(_result(meter)))
