@@ -125,6 +125,7 @@ class ApiProcess:
             max_body_bytes=settings.api.max_body_bytes,
             max_batch_bytes=settings.api.max_batch_bytes,
             max_batch_messages=settings.api.max_batch_messages,
+            max_waiting_bytes=settings.api.max_waiting_bytes,
         )
 
     def _keys(self) -> Keys:

@@ -24,6 +24,8 @@ from entrypoints.produce_endpoint import (
 NDJSON = b"application/x-ndjson"
 SLICE = 250
 VALUES_PER_MESSAGE = 100
+# Looked at field by field an item takes ten times its bytes; a message at its limits has 140 KB, all escapes.
+ITEM_BYTES = 262_144
 
 _lines = re.compile(rb"[^ \t\r\n][^\n]*").finditer
 
@@ -105,7 +107,10 @@ class ProduceBatch:
             return Problem(ProblemKind.NOT_JSON, f"Not a JSON text: {what_is_wrong(body, error)}.").answer()
 
     def _draft(self, item: Item, grant: Grant) -> Draft:
-        request = self._decode(bytes(item))
+        text = bytes(item)
+        if len(text) > ITEM_BYTES:
+            return _LARGE_ITEM
+        request = self._decode(text)
         if not isinstance(request, ProduceRequest):
             own_id = request.request_id if isinstance(request, WrongFields) else None
             return FailedObject(own_id, refused_problem(request, grant, self._produce).as_object())
@@ -155,3 +160,8 @@ def _result(request: ProduceRequest, produced: Produced) -> AcceptedObject | Fai
     # Where the message may be in the log its id is told, also one that Herald made.
     known = produced.request_id if isinstance(produced, NotConfirmed) else _own_id(request)
     return FailedObject(known, produced_problem(produced).as_object())
+
+
+_LARGE_ITEM = FailedObject(
+    None, Problem(ProblemKind.BODY_TOO_LARGE, f"A message takes at most {ITEM_BYTES} bytes.").as_object()
+)

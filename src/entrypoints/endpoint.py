@@ -5,14 +5,21 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from application.counts import ProduceCounts
+from application.deadline import within
 from domain.ports import Clock
 from entrypoints.api_keys import Grant, Keys
+from entrypoints.body_room import Body, BodyRoom, NoRoom
 from entrypoints.plain_http import BodyTooLarge, ClientGone, Receive
 from entrypoints.problems import INTERNAL_ERROR, UNAUTHORIZED, Answer, Problem, ProblemKind, RawHeaders
 
 _log = logging.getLogger("herald.api")
 
 _LONGEST_LENGTH = 18  # digits; a longer number is beyond every limit
+BODY_SECONDS = 60.0  # a body that takes longer to come only holds room
+
+
+class BodyTooSlow(Exception):
+    """A request's body did not come within `BODY_SECONDS`."""
 
 
 class Call(NamedTuple):
@@ -27,7 +34,8 @@ class Call(NamedTuple):
 class Endpoint:
     """One POST path. Both the hot path and the Litestar route ask `answer`, and send what it gives.
 
-    The key is looked at before the body is read, so that a stranger's body takes no memory.
+    The key is looked at before the body is read, so that a stranger's body takes no memory. `room` is
+    shared by all endpoints: where it is taken, a request is refused before anything of it is written.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class Endpoint:
         respond: Callable[[Call], Awaitable[Answer]],
         media_types: frozenset[bytes],
         max_bytes: int,
+        room: BodyRoom,
         keys: Keys,
         counts: ProduceCounts,
         clock: Clock,
@@ -43,11 +52,13 @@ class Endpoint:
         self._respond = respond
         self._media_types = media_types
         self._max_bytes = max_bytes
+        self._room = room
         self._keys = keys
         self._counts = counts
         self._clock = clock
         self._too_large = too_large(f"At most {max_bytes} bytes are taken.")
         self._unsupported = _unsupported(media_types)
+        self._no_room = _no_room(room.most_bytes)
 
     async def answer(self, headers: RawHeaders, receive: Receive) -> Answer:
         """Status, headers and body for a request; never raises for what a client or the log does."""
@@ -56,6 +67,10 @@ class Endpoint:
             answer = await self._answer(headers, receive)
         except BodyTooLarge:
             answer = self._too_large
+        except NoRoom:
+            answer = self._no_room
+        except BodyTooSlow:
+            answer = _TOO_SLOW
         except ClientGone:
             answer = _HUNG_UP
         except Exception:  # noqa: BLE001 - whatever it is, the client gets a problem and the log file the rest
@@ -75,30 +90,27 @@ class Endpoint:
             return self._unsupported
         if _exceeds(given.get(b"content-length"), self._max_bytes):
             return self._too_large
-        body = await _read(receive, self._max_bytes)
         traceparent = given.get(b"traceparent", b"").decode("latin-1")
-        return await self._respond(Call(body, grant, media_type, traceparent))
+        body = Body(self._room, self._max_bytes)
+        try:
+            if body.take(await receive()):  # of most bodies there is no more: it came with the head
+                await self._take_rest(body, receive)
+            return await self._respond(Call(body.whole(), grant, media_type, traceparent))
+        finally:
+            self._room.leave(body.size)
 
-
-async def _read(receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises `BodyTooLarge` above `limit` bytes, `ClientGone` when it ends early."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = await receive()
-        if event["type"] != "http.request":
-            raise ClientGone
-        part = event.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise BodyTooLarge
-        if not event.get("more_body", False):
-            return b"".join((*parts, part)) if parts else part
-        parts.append(part)
+    async def _take_rest(self, body: Body, receive: Receive) -> None:
+        if not await within(self._clock, BODY_SECONDS, body.take_rest(receive)):
+            raise BodyTooSlow
 
 
 def too_large(detail: str) -> Answer:
     return Problem(ProblemKind.BODY_TOO_LARGE, detail).answer()
+
+
+def _no_room(most_bytes: int) -> Answer:
+    detail = f"Bodies of {most_bytes} bytes wait already; nothing of this request was written. Send it again."
+    return Problem(ProblemKind.OVERLOADED, detail).answer()
 
 
 def _unsupported(media_types: frozenset[bytes]) -> Answer:
@@ -127,3 +139,7 @@ def _exceeds(content_length: bytes | None, limit: int) -> bool:
 
 # Nobody reads it, but the request is counted like any other.
 _HUNG_UP = Problem(ProblemKind.NOT_JSON, "The client hung up before its whole body had come.").answer()
+# What may still come of the body is not waited for.
+_TOO_SLOW = Problem(
+    ProblemKind.BODY_TOO_SLOW, f"The whole body must come within {BODY_SECONDS:g} seconds."
+).answer((b"connection", b"close"))

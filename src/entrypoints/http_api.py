@@ -19,6 +19,7 @@ from domain.ports import Clock, DeadLetterArchive
 from domain.topic import Topic
 from entrypoints.api_keys import Grant, Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
+from entrypoints.body_room import BodyRoom
 from entrypoints.dead_letters_page import DeadLettersPage
 from entrypoints.endpoint import Endpoint
 from entrypoints.front_door import FrontDoor
@@ -61,11 +62,13 @@ class ApiParts:
     max_body_bytes: int = 65_536
     max_batch_bytes: int = 8_388_608
     max_batch_messages: int = 10_000
+    max_waiting_bytes: int = 33_554_432
 
 
 def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     """The whole API. `hot`: produce requests pass Litestar by; the answers are the same either way."""
-    endpoints = {PRODUCE: _produce(parts), BATCH: _batch(parts)}
+    room = BodyRoom(parts.max_waiting_bytes)
+    endpoints = {PRODUCE: _produce(parts, room), BATCH: _batch(parts, room)}
     pages = Pages(
         unready=parts.unready,
         render_metrics=parts.render_metrics,
@@ -88,22 +91,24 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     return FrontDoor(cast("ASGIApp", app), parts.keys, endpoints, hot=hot)
 
 
-def _produce(parts: ApiParts) -> Endpoint:
+def _produce(parts: ApiParts, room: BodyRoom) -> Endpoint:
     return Endpoint(
         respond=ProduceOne(parts.decode, parts.produce),
         media_types=frozenset({JSON}),
         max_bytes=parts.max_body_bytes,
+        room=room,
         keys=parts.keys,
         counts=parts.counts,
         clock=parts.clock,
     )
 
 
-def _batch(parts: ApiParts) -> Endpoint:
+def _batch(parts: ApiParts, room: BodyRoom) -> Endpoint:
     return Endpoint(
         respond=ProduceBatch(parts.decode, parts.produce, parts.clock, parts.max_batch_messages),
         media_types=frozenset({JSON, NDJSON}),
         max_bytes=parts.max_batch_bytes,
+        room=room,
         keys=parts.keys,
         counts=parts.counts,
         clock=parts.clock,

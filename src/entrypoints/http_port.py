@@ -6,6 +6,7 @@ from typing import Any
 
 import uvicorn
 
+from entrypoints.http_protocol import BoundedHttp
 from entrypoints.listening import last_accepted
 from entrypoints.plain_http import ASGIApp
 
@@ -24,7 +25,7 @@ class HttpPort:
         self._abort_seconds = abort_seconds
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from entrypoints.http_protocol import BoundedHttp
 
 
 class JoinedWrites(asyncio.Transport):
@@ -49,8 +49,8 @@ class JoinedWrites(asyncio.Transport):
             self._transport.write(data)
 
 
-class JoiningProtocol(HttpToolsProtocol):
-    """uvicorn's own, on a transport that joins what it writes."""
+class JoiningProtocol(BoundedHttp):
+    """The bounded one, on a transport that joins what it writes."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(JoinedWrites(transport))

@@ -68,7 +68,12 @@ def _open(operation: Json) -> Json:
 
 
 def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
-    others = {ProblemKind.NOT_FOUND, ProblemKind.METHOD_NOT_ALLOWED, ProblemKind.INVALID_QUERY}
+    others = {
+        ProblemKind.NOT_FOUND,
+        ProblemKind.METHOD_NOT_ALLOWED,
+        ProblemKind.INVALID_QUERY,
+        ProblemKind.HEAD_TOO_LARGE,
+    }
     kinds = [kind for kind in ProblemKind if kind not in others]
     return {
         "operationId": "produce",
@@ -141,11 +146,18 @@ def _parameter(name: str, schema: Json) -> Json:
 
 
 def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
-    kinds = [ProblemKind.UNAUTHORIZED, ProblemKind.BODY_TOO_LARGE, ProblemKind.UNSUPPORTED_MEDIA_TYPE]
-    kinds.append(ProblemKind.INTERNAL_ERROR)
+    kinds = [
+        ProblemKind.UNAUTHORIZED,
+        ProblemKind.BODY_TOO_SLOW,
+        ProblemKind.BODY_TOO_LARGE,
+        ProblemKind.UNSUPPORTED_MEDIA_TYPE,
+        ProblemKind.INTERNAL_ERROR,
+    ]
     batch = ref("Batch")
     none_valid = _answer("None could be accepted, or the body is no batch", batch)
     none_valid["content"] |= _problem_content()
+    none_confirmed = {**_answer("The log confirmed none; or overloaded", batch), "headers": _RETRY_AFTER}
+    none_confirmed["content"] |= _problem_content()
     array = {"type": "array", "minItems": 1, "maxItems": max_messages, "items": ref("Message")}
     return {
         "operationId": "produceBatch",
@@ -168,7 +180,7 @@ def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
             "202": _answer("The log has all", batch),
             "207": _answer("The log has some", batch),
             "400": none_valid,
-            "503": {**_answer("The log confirmed none", batch), "headers": _RETRY_AFTER},
+            "503": none_confirmed,
             **_problems(kinds, keyed=keyed),
         },
     }
@@ -197,7 +209,7 @@ def _problems(kinds: Sequence[ProblemKind], *, keyed: bool) -> Json:
             continue
         response = responses.setdefault(str(kind.status), {"description": "", "content": _problem_content()})
         response["description"] = ", ".join(filter(None, [response["description"], kind.slug]))
-        if kind is ProblemKind.LOG_UNAVAILABLE:
+        if kind in {ProblemKind.LOG_UNAVAILABLE, ProblemKind.OVERLOADED}:
             response["headers"] = _RETRY_AFTER
     return responses
 

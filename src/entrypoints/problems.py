@@ -48,10 +48,16 @@ class ProblemKind(Enum):
     UNKNOWN_TOPIC = "unknown-topic", 404, "There is no such topic"
     NOT_FOUND = "not-found", 404, "There is nothing here"
     METHOD_NOT_ALLOWED = "method-not-allowed", 405, "The method is not allowed here"
+    BODY_TOO_SLOW = "body-too-slow", 408, "The body came too slowly"
     BODY_TOO_LARGE = "body-too-large", 413, "The body is too large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "The media type is not supported"
+    HEAD_TOO_LARGE = "head-too-large", 431, "The request's head is too large"
     INTERNAL_ERROR = "internal-error", 500, "Herald failed"
     LOG_UNAVAILABLE = "log-unavailable", 503, "The log did not confirm"
+    OVERLOADED = "overloaded", 503, "Too much waits already"
+
+
+_FOR_NOW = frozenset({ProblemKind.LOG_UNAVAILABLE, ProblemKind.OVERLOADED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Problem:
 
     def answer(self, *headers: tuple[bytes, bytes]) -> Answer:
         """The problem as an answer of its own."""
-        more = (*headers, _RETRY_AFTER) if self.kind is ProblemKind.LOG_UNAVAILABLE else headers
+        more = (*headers, _RETRY_AFTER) if self.kind in _FOR_NOW else headers
         return answer(self.kind.status, PROBLEM_JSON, msgspec.json.encode(self.as_object()), more)
 
 

@@ -97,6 +97,11 @@ class Api(Section):
     max_body_bytes: Count = Field(default=65536, description="Largest request")
     max_batch_bytes: Count = Field(default=8388608, description="Largest batch request")
     max_batch_messages: Count = Field(default=10000, description="Most messages in a batch")
+    max_waiting_bytes: Count = Field(
+        default=33554432,
+        description="Bodies held at once by one worker, from first byte to answer; beyond it 503. Each byte "
+        "takes up to 6 in memory: see docs/memory.md",
+    )
 
 
 class Smtp(Section):

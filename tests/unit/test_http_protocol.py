@@ -1,0 +1,121 @@
+"""What one connection can make a server of Herald's hold, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from entrypoints.http_port import HttpPort
+from entrypoints.http_protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+from entrypoints.listening import listen_on, port_of
+from entrypoints.plain_http import Receive, Send
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+
+
+class Numbers:
+    """Answers each request with how many bytes its body had, once the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.asked = 0
+
+    async def __call__(self, _scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        self.asked += 1
+        size = 0
+        while (event := await receive())["type"] == "http.request":
+            size += len(event["body"])
+            if not event["more_body"]:
+                break
+        await self.gate.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]})
+        await send({"type": "http.response.body", "body": b"%8d" % size})
+
+
+@asynccontextmanager
+async def served(app: Numbers) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the application."""
+    port = HttpPort(app, abort_seconds=0.01)
+    sock = listen_on("127.0.0.1", 0, "")
+    await port.open(sock)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sock))
+    try:
+        yield reader, writer
+    finally:
+        app.gate.set()
+        writer.close()
+        await port.close()
+
+
+@pytest.mark.parametrize(
+    ("beginning", "part"),
+    [
+        (b"GET /", b"x" * 10_000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nx: ", b"x" * 10_000),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", b"name: value\r\n" * 1_000),
+    ],
+    ids=["a path", "a header", "headers"],
+)
+async def test_a_head_without_an_end_is_refused(beginning: bytes, part: bytes) -> None:
+    async with served(Numbers()) as (reader, writer):
+        writer.write(beginning + part * (3 * MOST_HEAD_BYTES // len(part)))
+        answer = await reader.readuntil(b"}")
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"urn:herald:problem:head-too-large" in answer
+
+
+@pytest.mark.parametrize("part", [b"name: value\r\n" * 1_000, b"x" * 10_000], ids=["trailers", "a trailer"])
+async def test_what_follows_a_body_without_an_end_ends_the_connection(part: bytes) -> None:
+    app = Numbers()
+    async with served(app) as (reader, writer):
+        writer.write(CHUNKED + part * (3 * MOST_HEAD_BYTES // len(part)))
+        async with asyncio.timeout(5):
+            await ended(reader)
+
+    assert app.asked == 1
+
+
+async def ended(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError):
+        await reader.read()
+
+
+async def test_a_large_head_and_a_large_body_are_taken() -> None:
+    app = Numbers()
+    app.gate.set()
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nx: " + b"x" * (MOST_HEAD_BYTES - 1_000)
+    body = b"y" * (3 * MOST_HEAD_BYTES)
+    async with served(app) as (reader, writer):
+        for _ in range(2):
+            writer.write(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            answer = await reader.readuntil(b"%8d" % len(body))
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_requests_that_are_sent_without_waiting_are_answered_in_order() -> None:
+    app = Numbers()
+    async with served(app) as (reader, writer):
+        for number in range(1, MOST_PIPELINED):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % number + b"z" * number)
+        app.gate.set()
+        sizes = [await next_size(reader) for _ in range(1, MOST_PIPELINED)]
+
+    assert sizes == list(range(1, MOST_PIPELINED))
+
+
+async def next_size(reader: asyncio.StreamReader) -> int:
+    await reader.readuntil(b"\r\n\r\n")
+    return int(await reader.readexactly(8))
+
+
+async def test_too_many_requests_that_wait_for_the_one_before_them_end_the_connection() -> None:
+    app = Numbers()
+    async with served(app) as (reader, writer):
+        writer.write(GET * (MOST_PIPELINED + 2))
+        answer = await reader.read()
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
