@@ -20,6 +20,9 @@ def latency(bench: Bench) -> list[Section]:
         KAFKA: lambda: herald_on_kafka(bench, "latency"),
         FASTAPI: lambda: fastapi(bench),
         GIN: lambda: gin(bench),
+        # Herald waits for company only in a crowd; what its peers win by never waiting is shown too.
+        f"{FASTAPI}, no linger": lambda: fastapi(bench, linger_ms=0),
+        f"{GIN}, no linger": lambda: gin(bench, linger_ms=0.001),  # 0 would be kafka-go's default, a second
     }
     with serving(bench, starts) as servers:
         takes = {name: _open_loop(server, bench) for name, server in servers.items()}

@@ -19,6 +19,7 @@ KAFKA = "Herald on Kafka, acks=all"
 FASTAPI = "FastAPI + aiokafka"
 GIN = "gin + kafka-go"
 
+LINGER_MS = 2
 HERALD = str(Path(sys.executable).with_name("herald"))
 
 Running = Program | Server
@@ -90,18 +91,22 @@ def herald_on_kafka(
     return herald(bench, name, given, children=children)
 
 
-def fastapi(bench: Bench) -> Program | None:
+def fastapi(bench: Bench, *, linger_ms: int = LINGER_MS) -> Program | None:
     if (python := python_peer("fastapi")) is None:
         return None
     (port,) = free_ports(1)
     command = [str(python), *_UVICORN, "--port", str(port), "--app-dir", str(PEERS / "fastapi"), "main:app"]
-    given = {"KAFKA_BOOTSTRAP_SERVERS": bench.kafka}
+    given = {"KAFKA_BOOTSTRAP_SERVERS": bench.kafka, "LINGER_MS": str(linger_ms)}
     return Program(command, port, folder=bench.folder / "fastapi", health="/health", given=given)
 
 
-def gin(bench: Bench) -> Program | None:
+def gin(bench: Bench, *, linger_ms: float = LINGER_MS) -> Program | None:
     if (server := go_peer("gin")) is None:
         return None
     (port,) = free_ports(1)
-    given = {"KAFKA_BOOTSTRAP_SERVERS": bench.kafka, "LISTEN": f"127.0.0.1:{port}"}
+    given = {
+        "KAFKA_BOOTSTRAP_SERVERS": bench.kafka,
+        "LISTEN": f"127.0.0.1:{port}",
+        "LINGER": f"{linger_ms}ms",
+    }
     return Program([str(server)], port, folder=bench.folder / "gin", health="/health", given=given)

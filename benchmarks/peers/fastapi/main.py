@@ -1,6 +1,6 @@
 """The produce API as one would write it with FastAPI and aiokafka: `uvicorn main:app`.
 
-`KAFKA_BOOTSTRAP_SERVERS`: where the brokers are.
+`KAFKA_BOOTSTRAP_SERVERS`: where the brokers are. `LINGER_MS`: how long a batch waits, 2 if absent.
 """
 
 import asyncio
@@ -17,8 +17,6 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from pydantic import AwareDatetime, BaseModel, EmailStr, Field, model_validator
-
-LINGER_MS = 2
 
 logger = logging.getLogger("produce_api")
 
@@ -69,7 +67,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         }
     )
     producer = AIOKafkaProducer(
-        bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"], acks="all", linger_ms=LINGER_MS
+        bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"],
+        acks="all",
+        linger_ms=int(os.environ.get("LINGER_MS", "2")),
     )
     await producer.start()
     app.state.producer = producer

@@ -1,6 +1,7 @@
 // Command gin is the produce API as one would write it with gin, kafka-go and zap.
 //
-// KAFKA_BOOTSTRAP_SERVERS says where the brokers are, LISTEN the address to listen on.
+// KAFKA_BOOTSTRAP_SERVERS says where the brokers are, LISTEN the address to listen on, LINGER how long a batch
+// waits for company ("2ms" if absent).
 package main
 
 import (
@@ -20,10 +21,10 @@ import (
 )
 
 const (
-	linger      = 2 * time.Millisecond
-	writeTime   = 8 * time.Second
-	drainTime   = 9 * time.Second
-	headersTime = 10 * time.Second
+	defaultLinger = 2 * time.Millisecond
+	writeTime     = 8 * time.Second
+	drainTime     = 9 * time.Second
+	headersTime   = 10 * time.Second
 )
 
 // Notification is what a client may send.
@@ -88,7 +89,14 @@ func router(a *api) *gin.Engine {
 	return engine
 }
 
-func newWriter(servers string, log *zap.Logger) *kafka.Writer {
+func linger() (time.Duration, error) {
+	if given := os.Getenv("LINGER"); given != "" {
+		return time.ParseDuration(given)
+	}
+	return defaultLinger, nil
+}
+
+func newWriter(servers string, linger time.Duration, log *zap.Logger) *kafka.Writer {
 	return &kafka.Writer{
 		Addr:         kafka.TCP(strings.Split(servers, ",")...),
 		Balancer:     kafka.Murmur2Balancer{},
@@ -99,7 +107,11 @@ func newWriter(servers string, log *zap.Logger) *kafka.Writer {
 }
 
 func run(log *zap.Logger) error {
-	writer := newWriter(os.Getenv("KAFKA_BOOTSTRAP_SERVERS"), log)
+	wait, err := linger()
+	if err != nil {
+		return err
+	}
+	writer := newWriter(os.Getenv("KAFKA_BOOTSTRAP_SERVERS"), wait, log)
 	server := &http.Server{
 		Addr:              os.Getenv("LISTEN"),
 		Handler:           router(&api{writer, log}),
