@@ -4,12 +4,14 @@ import asyncio
 import logging
 import ssl
 import time
+from base64 import b64encode
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, Self, cast
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -50,6 +52,14 @@ class SmsProvider:
     timeout_seconds: float = 10.0
 
 
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A client that has one connection. `used_at`: by the monotonic clock."""
+
+    client: httpx.AsyncClient
+    used_at: float = 0.0
+
+
 @dataclass(slots=True)
 class _Exchange:
     """How far one request has come."""
@@ -77,8 +87,9 @@ class _Exchange:
 class HttpSmsSender:
     """An `SmsSender`. Raises `HeraldError` when it is made with a URL that is none.
 
-    `tls_context`: None for the authorities that come with httpx. `now`: seconds since the epoch, for a
-    `Retry-After` that is a date.
+    Each kept connection is a client of its own: httpx looks at all connections of a client, with a system
+    call for each, whenever one is taken or given back. `tls_context`: None for the authorities that come with
+    httpx. `now`: seconds since the epoch, for a `Retry-After` that is a date.
     """
 
     def __init__(
@@ -90,72 +101,89 @@ class HttpSmsSender:
     ) -> None:
         self._provider = provider
         self._url = _messages_url(provider)
+        self._headers = _headers(provider)
+        self._from = quote_plus(provider.sender)
         self._tls_context = tls_context
         self._now = now
         self._slots = asyncio.Semaphore(provider.connections)
-        self._client: httpx.AsyncClient | None = None
+        self._idle: deque[_Line] = deque()
+        self._all: set[_Line] = set()
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
         if self._tls_context is None:
             self._tls_context = _tls_context(self._url)
-        self._client = self._new_client()
+        self._is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Texts on their way end `Uncertain` or, not yet written, `ChannelDown`."""
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._provider.timeout_seconds):
-                    await client.aclose()
+        closing, self._all, self._is_open = self._all, set(), False
+        self._idle.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._provider.timeout_seconds):
+                await asyncio.gather(*(line.client.aclose() for line in closing))
 
     async def send(self, text: Text, *, fresh: bool = False) -> Outcome:
         """See `SmsSender.send`. Waits while `connections` texts are on their way."""
         async with self._slots:
-            if self._client is None:
+            if not self._is_open:
                 return ChannelDown("the sender is closed")
             exchange = _Exchange()
             try:
-                request = self._request(self._client, text, exchange)
+                request = self._request(text, exchange)
             except ValueError:
                 return Refused("the text cannot be written as an HTTP request: it is not valid Unicode")
             try:
                 async with asyncio.timeout(2 * self._provider.timeout_seconds):
-                    await self._answer(self._client, request, exchange, fresh=fresh)
+                    await self._answer(request, exchange, fresh=fresh)
             except Exception as error:  # noqa: BLE001 - whatever ends it, how far it had come decides
                 return self._interrupted(exchange, error)
             return self._outcome(exchange)
 
-    def _request(self, client: httpx.AsyncClient, text: Text, exchange: _Exchange) -> httpx.Request:
-        return client.build_request(
+    def _request(self, text: Text, exchange: _Exchange) -> httpx.Request:
+        form = f"To={quote_plus(text.to)}&From={self._from}&Body={quote_plus(text.body)}"
+        return httpx.Request(
             "POST",
             self._url,
-            data={"To": text.to, "From": self._provider.sender, "Body": text.body},
-            headers={"Idempotency-Key": text.idempotency_key},
+            headers=[*self._headers, ("Idempotency-Key", text.idempotency_key)],
+            content=form.encode(),
             extensions={"trace": exchange.trace},
         )
 
-    async def _answer(
-        self, client: httpx.AsyncClient, request: httpx.Request, exchange: _Exchange, *, fresh: bool
-    ) -> None:
+    async def _answer(self, request: httpx.Request, exchange: _Exchange, *, fresh: bool) -> None:
         if fresh:
             async with self._new_client() as client_of_its_own:
                 await _read(client_of_its_own, request, exchange)
-        else:
-            await _read(client, request, exchange)
+            return
+        line = self._take_line()
+        try:
+            await _read(line.client, request, exchange)
+        finally:
+            line.used_at = time.monotonic()
+            if line in self._all:  # else the sender was left meanwhile
+                self._idle.append(line)
+        await self._close_unused(line.used_at)
+
+    def _take_line(self) -> _Line:
+        """The one that was used last, so that a quiet time lets the others go."""
+        if self._idle:
+            return self._idle.pop()
+        line = _Line(self._new_client())
+        self._all.add(line)
+        return line
+
+    async def _close_unused(self, now: float) -> None:
+        while self._idle and now - self._idle[0].used_at > _KEEP_ALIVE_SECONDS:
+            line = self._idle.popleft()
+            self._all.discard(line)
+            await line.client.aclose()
 
     def _new_client(self) -> httpx.AsyncClient:
-        provider = self._provider
         return httpx.AsyncClient(
-            auth=httpx.BasicAuth(provider.account_sid, provider.auth_token),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "herald"},
             verify=self._tls_context or True,
-            timeout=provider.timeout_seconds,
-            limits=httpx.Limits(
-                max_connections=None,
-                max_keepalive_connections=provider.connections,
-                keepalive_expiry=_KEEP_ALIVE_SECONDS,
-            ),
+            timeout=self._provider.timeout_seconds,
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
             trust_env=not _is_loopback(self._url.host),
         )
 
@@ -203,6 +231,17 @@ def _wire_of(response: httpx.Response) -> Any:
 def _tls_context(url: httpx.URL) -> ssl.SSLContext:
     """Without TLS one that trusts nobody: reading the authorities takes long, on the event loop."""
     return httpx.create_ssl_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _headers(provider: SmsProvider) -> list[tuple[str, str]]:
+    login = b64encode(f"{provider.account_sid}:{provider.auth_token}".encode()).decode()
+    return [
+        ("Authorization", f"Basic {login}"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "herald"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ]
 
 
 def _messages_url(provider: SmsProvider) -> httpx.URL:

@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 import respx
 
@@ -117,6 +116,20 @@ async def test_no_more_connections_are_opened_than_allowed(server: SmsTestProvid
 
     assert {type(outcome) for outcome in outcomes} == {Delivered}
     assert server.connections == 3
+
+
+async def test_a_sender_that_is_entered_again_sends_again(server: SmsTestProvider) -> None:
+    sender = HttpSmsSender(settings_for(server.url))
+    server.next(HANG)
+    async with sender:
+        on_its_way = asyncio.ensure_future(sender.send(text()))
+        await server.saw(requests=1)
+
+    async with sender:
+        await on_its_way
+        outcome = await sender.send(text("two"))
+
+    assert isinstance(outcome, Delivered)
 
 
 async def test_texts_that_wait_for_a_connection_are_not_timed_out_by_it(server: SmsTestProvider) -> None:
@@ -427,7 +440,6 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     sender = HttpSmsSender(settings_for(url))
 
     async with sender:
-        client = sender._client
+        client = sender._new_client()
 
-    assert isinstance(client, httpx.AsyncClient)
     assert client.trust_env is asks_the_environment
