@@ -14,13 +14,13 @@ from domain.message import Message
 _AT_ONCE = 2_000
 
 
-def notification(number: int, key: str, topic: str, transaction_id: str = "") -> Message:
+def notification(number: int, key: str, topic: str) -> Message:
     """The fields of an ordinary notification."""
     return Message(
         request_id=f"r-{number}",
         topic_name=topic,
         message_body=f"Your payment of {number % 900}.00 EUR to Example Stores arrived. Thank you.",
-        transaction_id=transaction_id or f"T-{number:010}",
+        transaction_id=f"T-{number:010}",
         customer_id=f"C-{key}",
         email=f"{key}@example.com",
         phone=f"+1202555{number % 10_000:04}",

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
+from benchmarks.backlog import backlog
 from benchmarks.batch import batch
 from benchmarks.bench import Bench
 from benchmarks.consume import consume
 from benchmarks.figures import Section
+from benchmarks.keys import keys
 from benchmarks.latency import latency
 from benchmarks.produce import produce
 from benchmarks.start import start
+from benchmarks.two_consumers import processes
 from benchmarks.workers import workers
 
 SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
@@ -18,4 +21,7 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "workers": workers,
     "start": start,
     "consume": consume,
+    "keys": keys,
+    "processes": processes,
+    "backlog": backlog,
 }
