@@ -97,5 +97,9 @@ ARGS ?=
 bench: .venv/installed-dev ## measure Herald beside its floors and peers; ARGS=--help tells more
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-charts
+bench-charts: .venv/installed-dev ## draw the charts and README's figures from benchmarks/results
+	@$(BIN)/python -m benchmarks.report
+
 bench-%: .venv/installed-dev ## one section of it, such as bench-produce; ARGS="--rounds 9" for more rounds
 	@$(BIN)/python -m benchmarks $* $(ARGS)

@@ -5,18 +5,20 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.circumstances import circumstances
-from benchmarks.figures import Section
+from benchmarks.circumstances import circumstances, in_a_line
 from benchmarks.processes import Cores, pin
 from benchmarks.programs import ensure, say
+from benchmarks.report import main as report
+from benchmarks.results import COMMITTED, LAST, Run, read, write
 from benchmarks.sections import SECTIONS
 from benchmarks.table import COLUMNS, not_shown, rows
 from entrypoints.tables import show_table
 from tests.kafka.cluster import KafkaCluster
+from tests.kafka.jars import KafkaMissing
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +31,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn of requests (default: 1)")
     parser.add_argument("--no-kafka", action="store_true", help="leave Kafka out")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="into benchmarks/results, and draw README's figures and the charts",
+    )
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
@@ -46,7 +53,11 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
             if given.no_kafka or not ensure("java", "mvn"):
                 return ""
             pin(cores.others)
-            return stack.enter_context(KafkaCluster(1)).bootstrap_servers
+            try:
+                return stack.enter_context(KafkaCluster(1)).bootstrap_servers
+            except KafkaMissing as reason:
+                say(f"Kafka is left out: {reason}")
+                return ""
 
         pin(cores.others)
         yield Bench(
@@ -59,27 +70,34 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
         )
 
 
-def _measured(bench: Bench, name: str) -> list[Section]:
-    """A part that fails has said why; the others' figures are not lost with it."""
+def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run:
+    """A section that fails has said why; the others' figures are not lost with it."""
     try:
-        return SECTIONS[name](bench)
+        return Run(where, SECTIONS[name](bench))
     except SystemExit as reason:
         _note("")
         say(f"{name}: {reason}")
-        return []
+        return Run(where, [])
 
 
-def _show(sections: list[Section], bench: Bench, load_average: float) -> None:
-    show_table(COLUMNS, [row for section in sections for row in rows(section)])
+def _show(runs: Mapping[str, Run], bench: Bench, where: Mapping[str, str]) -> None:
+    sections = [section for run in runs.values() for section in run.sections]
+    show_table(COLUMNS, [row for name, run in runs.items() for row in _rows(name, run)])
     for line in dict.fromkeys(line for section in sections for line in not_shown(section)):
         print(f"Not shown: {line} in this run.")
     print(
-        f"\nMedian and spread (least to most) of {bench.rounds} rounds in turns;"
+        f"\nMedian and spread (least to most) of {where['rounds']} rounds in turns;"
         " ratios are taken round by round."
         f"\nThe load generator was busy at most {max(section.load for section in sections):.0%} of a turn;"
-        f" load average before the run {load_average:.1f}."
-        f"\n{circumstances()}; {bench.cores}."
+        f" load average before the run {where['load average']}."
+        f"\n{in_a_line(where)}; {bench.cores}."
     )
+
+
+def _rows(name: str, run: Run) -> Iterator[list[str]]:
+    committed = read(COMMITTED, name)
+    for section in run.sections:
+        yield from rows(section, committed and committed.section(section.name))
 
 
 def _note(text: str) -> None:
@@ -89,14 +107,25 @@ def _note(text: str) -> None:
 
 
 def main() -> None:
-    given, load_average = _arguments(), os.getloadavg()[0]
-    wanted = given.sections or list(SECTIONS)
+    given = _arguments()
+    load_average = f"{os.getloadavg()[0]:.1f}"
+    where = {
+        **circumstances(),
+        "rounds": f"{given.rounds}",
+        "seconds": f"{given.seconds:g}",
+        "load average": load_average,
+    }
     with _bench(given) as bench:
-        measured = {name: _measured(bench, name) for name in wanted}
+        runs = {name: _measured(bench, name, where) for name in given.sections or SECTIONS}
     _note("")
-    if sections := [section for part in measured.values() for section in part]:
-        _show(sections, bench, load_average)
-    sys.exit(any(not part for part in measured.values()))
+    measured = {name: run for name, run in runs.items() if run.sections}
+    if measured:
+        _show(measured, bench, where)
+    for name, run in measured.items():
+        write(COMMITTED if given.save else LAST, name, run)
+    if given.save:
+        report()
+    sys.exit(len(measured) < len(runs))
 
 
 if __name__ == "__main__":

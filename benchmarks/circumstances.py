@@ -4,16 +4,30 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_LIBRARIES = ("aiokafka", "aiosmtplib", "httptools", "httpx", "litestar", "msgspec", "uvicorn")
 
 
-def circumstances() -> str:
-    return (
-        f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()},"
-        f" {platform.system()} {platform.release()}, {datetime.now(UTC):%Y-%m-%d}, commit {_commit()}"
+def circumstances() -> dict[str, str]:
+    """The peers' versions stand in their lock files, which are of the same commit."""
+    return {
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"Python {platform.python_version()}",
+        "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": _commit(),
+    }
+
+
+def in_a_line(run: Mapping[str, str]) -> str:
+    return ", ".join(
+        [*(run[name] for name in ("machine", "python", "system", "date")), f"commit {run['commit']}"]
     )
 
 

@@ -66,13 +66,13 @@ class Growth(NamedTuple):
 class Section(NamedTuple):
     """Several things measured beside each other, each in as many turns as there were rounds.
 
-    `floor`: what the table's ratios compare with; the first one if empty.
+    `floor`: what the table's ratios compare with; the first one if empty, nothing if None.
     """
 
     name: str
     turns: Mapping[str, Sequence[Turn]]
     targets: Sequence[Target] = ()
-    floor: str = ""
+    floor: str | None = ""
     growth: Growth | None = None
 
     @property
@@ -105,6 +105,11 @@ class Section(NamedTuple):
             if measure in mine.figures and other.figures.get(measure)
         ]
         return median(mine / other for mine, other in pairs) if pairs else None
+
+    def to_floor(self, what: str, measure: Measure) -> float | None:
+        if self.floor is None:
+            return None
+        return self.ratio(what, self.floor or next(iter(self.turns)), measure)
 
     def reached(self, target: Target) -> float | None:
         """The figure or ratio that the target is about."""

@@ -6,6 +6,7 @@ from benchmarks.backlog import backlog
 from benchmarks.batch import batch
 from benchmarks.bench import Bench
 from benchmarks.consume import consume
+from benchmarks.counts import counts
 from benchmarks.figures import Section
 from benchmarks.keys import keys
 from benchmarks.latency import latency
@@ -24,4 +25,5 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "keys": keys,
     "processes": processes,
     "backlog": backlog,
+    "counts": counts,
 }

@@ -45,13 +45,13 @@ class CountingPublisher:
         return None
 
 
-def _container() -> Container:
+def api_container() -> Container:
     container = Container(settings=Settings.model_validate({"broker": {"backend": "memory"}}))
     container.publisher.override(providers.Object(CountingPublisher()))
     return container
 
 
-def _parts(container: Container) -> ApiParts:
+def api_parts(container: Container) -> ApiParts:
     async def metrics() -> bytes:
         return render_produce_metrics(container.produce_counts(), "benchmark")
 
@@ -84,10 +84,10 @@ async def _serve(app: Any) -> None:
 
 
 async def _run(variant: str) -> None:
-    container = _container()
+    container = api_container()
     async with container.topic_catalog():
         await container.apply_topics()()
-    await _serve(create_app(_parts(container), hot=variant == "hot"))
+    await _serve(create_app(api_parts(container), hot=variant == "hot"))
 
 
 def _end_with_stdin() -> None:

@@ -35,14 +35,23 @@ def not_shown(section: Section) -> list[str]:
 
 def target_text(section: Section, target: Target) -> str:
     """As in `CPU 0.24 x Go; at most 0.28: ok; aim 0.2: missed`; empty where nothing was measured."""
+    figure, must, aim = target_cells(section, target)
+    return "; ".join(filter(None, [figure, must, aim and f"aim {aim}"]))
+
+
+def target_cells(section: Section, target: Target) -> tuple[str, str, str]:
+    """The figure, what it must reach and what it aims at, each with a word whether it does."""
     reached = section.reached(target)
     if reached is None:
-        return ""
+        return ("", "", "")
     measure = target.measure
     figure = f"{reached:.2f} x {target.beside}" if target.beside else in_unit(reached, measure)
-    wanted = (("at least" if measure.more else "at most", target.must), ("aim", target.aim))
-    words = [f"{word} {limit:.3g}: {verdict(target, reached, limit)}" for word, limit in wanted if limit]
-    return "; ".join([f"{measure.name} {figure}", *words])
+    bound = "at least" if measure.more else "at most"
+    must, aim = (
+        "" if wanted is None else f"{bound} {wanted:.3g}: {verdict(target, reached, wanted)}"
+        for wanted in (target.must, target.aim)
+    )
+    return (f"{measure.name} {figure}", must, aim)
 
 
 def in_unit(figure: float, measure: Measure) -> str:
@@ -70,7 +79,7 @@ def _figure(section: Section, what: str, measure: Measure) -> tuple[str, str, st
         return ("-", "-", "-")
     digits, name = measure.digits, "" if measure in {RATE, CPU} else f"{measure.name} "
     text = f"{middle:,.{digits}f}" if measure == CPU else name + in_unit(middle, measure)
-    ratio = section.ratio(what, section.floor or next(iter(section.turns)), measure)
+    ratio = section.to_floor(what, measure)
     spread = f"{min(figures):,.{digits}f} to {max(figures):,.{digits}f}"
     return (text, spread, "-" if ratio is None else f"{ratio:.2f}")
 

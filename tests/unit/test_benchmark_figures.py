@@ -53,13 +53,19 @@ def test_a_line_has_the_figures_medians_and_their_ratios_to_the_floor() -> None:
 def test_a_target_says_in_words_whether_it_is_reached() -> None:
     target = Target(HERALD, CPU, must=0.28, aim=0.2, beside=PEER)
 
-    assert target_text(section(target), target) == "CPU 0.28 x FastAPI; at most 0.28: ok; aim 0.2: missed"
+    assert (
+        target_text(section(target), target)
+        == "CPU 0.28 x FastAPI; at most 0.28: ok; aim at most 0.2: missed"
+    )
 
 
 def test_what_is_better_when_it_is_more_has_a_least_wanted() -> None:
     target = Target(HERALD, RATE, must=3, aim=1.9, beside=PEER)
 
-    assert target_text(section(target), target) == "rate 2.25 x FastAPI; at least 3: missed; aim 1.9: ok"
+    assert (
+        target_text(section(target), target)
+        == "rate 2.25 x FastAPI; at least 3: missed; aim at least 1.9: ok"
+    )
 
 
 def test_a_target_without_a_peer_is_about_the_figure_itself() -> None:
