@@ -17,7 +17,7 @@ from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPu
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
-from adapters.message_json import RequestDecoder, decode_record, encode, request_id_of
+from adapters.message_json import RequestDecoder, decode_record, request_id_of
 from adapters.process_end import end_at_once
 from adapters.random_words import RandomWords
 from adapters.sqlite_archive import SqliteDeadLetterArchive
@@ -78,7 +78,7 @@ def _topics_by_name(settings: Settings) -> dict[str, Topic]:
 
 
 def _produce(publisher: MessagePublisher, settings: Settings, counts: ProduceCounts) -> ProduceMessage:
-    return ProduceMessage(publisher, _topics_by_name(settings), encode, counts)
+    return ProduceMessage(publisher, _topics_by_name(settings), counts)
 
 
 class Container(containers.DeclarativeContainer):

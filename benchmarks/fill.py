@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
+from adapters.message_json import request_of
 from benchmarks.site import KEYS, Site
 from containers import Container
 from domain.message import Message
@@ -36,7 +37,7 @@ async def fill(container: Container, topic: str, count: int) -> None:
     async with container.publisher() as publisher:
         while await publisher.unready():  # noqa: ASYNC110 - the port has no event for it
             await asyncio.sleep(0.05)
-        while some := [(message, None) for message in islice(everything, _AT_ONCE)]:
+        while some := [request_of(message) for message in islice(everything, _AT_ONCE)]:
             await container.produce().many(some)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import NamedTuple
 
+from adapters.message_json import request_of
 from benchmarks.fill import notification
 from benchmarks.site import Site
 from domain.message import Message
@@ -77,7 +78,7 @@ async def _run(load: Load) -> dict[str, float]:
         while upcoming:
             await asyncio.sleep(_TICK_SECONDS)
             due = _due(upcoming, time.monotonic() - began)
-            messages = [(_message(one, began, load), None) for one in due]
+            messages = [request_of(_message(one, began, load)) for one in due]
             appends.append(asyncio.create_task(produce.many(messages)))
             late = max([late, *(time.monotonic() - began - one.seconds for one in due)])
         await asyncio.gather(*appends)

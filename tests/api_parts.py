@@ -16,7 +16,7 @@ from adapters.memory import MemoryPublisher
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_broker import MemoryBroker
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
-from adapters.message_json import RequestDecoder, encode, request_id_of
+from adapters.message_json import RequestDecoder, request_id_of
 from application.counts import ProduceCounts
 from application.lag import ReadLags
 from application.produce import ProduceMessage
@@ -73,7 +73,7 @@ class MemoryApi:
         self.lifespan = FakeLifespan()
         self.parts = ApiParts(
             decode=RequestDecoder(address_fault, RequestIds(self.clock, lambda bits: (1 << bits) - 1)),
-            produce=ProduceMessage(self, TOPICS, encode, self.counts),
+            produce=ProduceMessage(self, TOPICS, self.counts),
             unready=self.unready,
             topics=tuple(TOPICS),
             list_topics=self._topics,

@@ -8,7 +8,7 @@ twice in an object the last value counts.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,7 @@ from domain.message import (
     AddressFault,
     FieldError,
     Message,
+    ProduceRequest,
     is_absent,
     parse_time,
     wrong_fields,
@@ -34,14 +35,6 @@ from domain.message import (
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 DECODE_ERRORS: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _is_request_id = re.compile(REQUEST_ID).match
-
-
-class ProduceRequest(NamedTuple):
-    """A message to produce. `has_own_id`: the client gave its `request_id`."""
-
-    message: Message
-    partition: int | None
-    has_own_id: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +61,26 @@ def _or_empty(pattern: str) -> Meta:
 _Name = Annotated[str, Meta(pattern=NO_CONTROLS, max_length=TEXT_LIMIT)]
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The rules of `domain.message` as far as msgspec can say them; `""` is let through as absent."""
+class _Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """The rules of `domain.message` as far as msgspec can say them; `""` is let through as absent.
 
-    topic_name: Annotated[str, Meta(pattern=NO_CONTROLS, min_length=1)]
+    Once its id is there, and its partition is not, it is what the log keeps: its fields stand in the order of
+    `_Stored`, for the digests that tell a repeated request from another one are taken of the bytes.
+    """
+
     request_id: Annotated[str, _or_empty(REQUEST_ID)] | None = None
+    topic_name: Annotated[str, Meta(pattern=NO_CONTROLS, min_length=1)]
     message_body: Annotated[str, Meta(pattern=NO_CONTROLS_BUT_LINES, max_length=BODY_LIMIT)] | None = None
     transaction_id: _Name | None = None
     customer_id: _Name | None = None
     email: Annotated[str, _or_empty(PLAIN_EMAIL)] | None = None
     phone: Annotated[str, _or_empty(PHONE)] | None = None
     key: _Name | None = None
-    partition: Annotated[int, Meta(ge=0)] | None = None
     expires_at: str | None = None
+    partition: Annotated[int, Meta(ge=0)] | None = None
 
 
-class _PlainRequest(_Request, forbid_unknown_fields=True, gc=False):
+class _PlainRequest(_Request, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """The same for a text that has no way to write a control character: five patterns less to match."""
 
     topic_name: Annotated[str, Meta(min_length=1)]
@@ -132,19 +129,14 @@ class RequestDecoder:
             return self.carefully(body)
         if not (wire.email or wire.phone) or (wire.expires_at and parse_time(wire.expires_at) is None):
             return self.carefully(body)
-        own_id = wire.request_id or None
-        message = Message(
-            request_id=own_id or self._new_request_id(),
-            topic_name=wire.topic_name,
-            message_body=wire.message_body or None,
-            transaction_id=wire.transaction_id or None,
-            customer_id=wire.customer_id or None,
-            email=wire.email or None,
-            phone=wire.phone or None,
-            key=wire.key or None,
-            expires_at=wire.expires_at or None,
+        if b'""' in body:
+            _drop_empty(wire)
+        has_own_id = wire.request_id is not None
+        request_id = wire.request_id = wire.request_id or self._new_request_id()
+        partition, wire.partition = wire.partition, None
+        return ProduceRequest(
+            request_id, wire.topic_name, wire.key, partition, _encoder.encode(wire), has_own_id
         )
-        return ProduceRequest(message, wire.partition, own_id is not None)
 
     def carefully(self, body: bytes) -> ProduceRequest | WrongFields | NotJson:
         """The same answer without the shortcut: slower, and the authority."""
@@ -163,7 +155,21 @@ class RequestDecoder:
         has_own_id = "request_id" in given
         if not has_own_id:
             given["request_id"] = self._new_request_id()
-        return ProduceRequest(Message(**given), partition, has_own_id)
+        return request_of(Message(**given), partition, has_own_id=has_own_id)
+
+
+def request_of(message: Message, partition: int | None = None, *, has_own_id: bool = True) -> ProduceRequest:
+    """The request to produce a message that is right."""
+    return ProduceRequest(
+        message.request_id, message.topic_name, message.key, partition, encode(message), has_own_id
+    )
+
+
+def _drop_empty(wire: _Request) -> None:
+    """What is given as `""` is absent."""
+    for name in wire.__struct_fields__:
+        if getattr(wire, name) == "":
+            setattr(wire, name, None)
 
 
 def _is_plain(body: bytes) -> bool:

@@ -1,12 +1,12 @@
 """Taking messages: each into its partition of the log, and back what became of it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from application.counts import ProduceCounts
 from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
-from domain.message import FieldError, Message
+from domain.message import FieldError, ProduceRequest
 from domain.partitioning import choose_partition
 from domain.ports import MessagePublisher
 from domain.topic import Topic
@@ -52,49 +52,42 @@ Produced = Accepted | UnknownTopic | NoSuchPartition | NotConfirmed
 
 
 class ProduceMessage:
-    """Puts messages into the log.
-
-    `encode` makes the record's value. `counts.messages` is kept by topic.
-    """
+    """Puts messages into the log. `counts.messages` is kept by topic."""
 
     def __init__(
         self,
         publisher: MessagePublisher,
         topics: Mapping[str, Topic],
-        encode: Callable[[Message], bytes],
         counts: ProduceCounts,
     ) -> None:
         self._publisher = publisher
-        self._encode = encode
         self._counts = counts
         self._shards = {
             name: tuple(Shard(name, partition) for partition in range(topic.partitions))
             for name, topic in topics.items()
         }
 
-    async def one(self, message: Message, partition: int | None = None, traceparent: str = "") -> Produced:
+    async def one(self, request: ProduceRequest, traceparent: str = "") -> Produced:
         """Returns when the log has the message, or cannot say so within the publisher's time."""
-        record = self._record(message, partition, record_headers(traceparent))
+        record = self._record(request, record_headers(traceparent))
         if not isinstance(record, NewRecord):
             return record
         (confirmation,) = await self._publisher.publish((record,))
-        return self._became(message, record.shard, confirmation)
+        return self._became(request, record.shard, confirmation)
 
-    async def many(
-        self, messages: Sequence[tuple[Message, int | None]], traceparent: str = ""
-    ) -> list[Produced]:
-        """What became of each message and its partition, in the order given; each stands for itself.
+    async def many(self, requests: Sequence[ProduceRequest], traceparent: str = "") -> list[Produced]:
+        """What became of each message, in the order given; each stands for itself.
 
         After the first one of a partition that is not confirmed, none of that partition is: a client
         that sends those again keeps their order.
         """
         headers = record_headers(traceparent)
-        drafts = [self._record(message, partition, headers) for message, partition in messages]
+        drafts = [self._record(request, headers) for request in requests]
         records = [draft for draft in drafts if isinstance(draft, NewRecord)]
         confirmations = iter(await self._publisher.publish(records) if records else ())
         return [
-            self._became(message, draft.shard, next(confirmations)) if isinstance(draft, NewRecord) else draft
-            for (message, _), draft in zip(messages, drafts, strict=True)
+            self._became(request, draft.shard, next(confirmations)) if isinstance(draft, NewRecord) else draft
+            for request, draft in zip(requests, drafts, strict=True)
         ]
 
     def partition_error(self, topic_name: str | None, partition: int | None) -> FieldError | None:
@@ -105,24 +98,26 @@ class ProduceMessage:
         return FieldError("#/partition", f"must be 0 to {len(shards) - 1}")
 
     def _record(
-        self, message: Message, partition: int | None, headers: Headers
+        self, request: ProduceRequest, headers: Headers
     ) -> NewRecord | UnknownTopic | NoSuchPartition:
-        shards = self._shards.get(message.topic_name)
+        shards = self._shards.get(request.topic_name)
         if shards is None:
             return UnknownTopic()
-        if partition is not None and (error := self.partition_error(message.topic_name, partition)):
+        if request.partition is not None and (
+            error := self.partition_error(request.topic_name, request.partition)
+        ):
             return NoSuchPartition(error)
-        key = message.key
+        key = request.key
         chosen = choose_partition(
-            explicit=partition, key=key, request_id=message.request_id, partitions=len(shards)
+            explicit=request.partition, key=key, request_id=request.request_id, partitions=len(shards)
         )
-        return NewRecord(shards[chosen], key.encode() if key else None, self._encode(message), headers)
+        return NewRecord(shards[chosen], key.encode() if key else None, request.value, headers)
 
-    def _became(self, message: Message, shard: Shard, confirmation: Receipt | Unconfirmed) -> Produced:
+    def _became(self, request: ProduceRequest, shard: Shard, confirmation: Receipt | Unconfirmed) -> Produced:
         if isinstance(confirmation, Unconfirmed):
-            return NotConfirmed(message.request_id, confirmation.reason)
+            return NotConfirmed(request.request_id, confirmation.reason)
         self._counts.messages[shard.topic] += 1
-        return Accepted(message.request_id, shard.topic, shard.partition, confirmation.offset)
+        return Accepted(request.request_id, shard.topic, shard.partition, confirmation.offset)
 
 
 def record_headers(traceparent: str) -> Headers:

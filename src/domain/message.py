@@ -55,6 +55,20 @@ class Message(NamedTuple):
     expires_at: str | None = None
 
 
+class ProduceRequest(NamedTuple):
+    """A message on its way into the log: what decides its place there, and `value`, which the log keeps.
+
+    `partition`: chosen by the client. `has_own_id`: the client gave its `request_id`.
+    """
+
+    request_id: str
+    topic_name: str
+    key: str | None
+    partition: int | None
+    value: bytes
+    has_own_id: bool
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One wrong field: a JSON pointer in URI fragment form (RFC 6901, 6) and what is wrong with it."""

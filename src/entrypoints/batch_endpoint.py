@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from adapters.message_json import DECODE_ERRORS, ProduceRequest, RequestDecoder, WrongFields, what_is_wrong
+from adapters.message_json import DECODE_ERRORS, RequestDecoder, WrongFields, what_is_wrong
 from application.produce import Accepted, NotConfirmed, Produced, ProduceMessage
+from domain.message import ProduceRequest
 from domain.ports import Clock
 from entrypoints.api_keys import Grant
 from entrypoints.endpoint import Call, too_large
@@ -81,7 +82,7 @@ class ProduceBatch:
             if start:
                 await self._clock.sleep(0)
             drafts += [self._draft(item, call.grant) for item in items[start : start + SLICE]]
-        requests = [(draft.message, draft.partition) for draft in drafts if isinstance(draft, ProduceRequest)]
+        requests = [draft for draft in drafts if isinstance(draft, ProduceRequest)]
         produced = await self._produce.many(requests, call.traceparent)
         return _answer(drafts, produced)
 
@@ -114,7 +115,7 @@ class ProduceBatch:
         if not isinstance(request, ProduceRequest):
             own_id = request.request_id if isinstance(request, WrongFields) else None
             return FailedObject(own_id, refused_problem(request, grant, self._produce).as_object())
-        if not grant.allows(request.message.topic_name):
+        if not grant.allows(request.topic_name):
             return FailedObject(_own_id(request), FORBIDDEN.as_object())
         return request
 
@@ -132,7 +133,7 @@ def _not_a_batch(detail: str) -> Answer:
 
 
 def _own_id(request: ProduceRequest) -> str | None:
-    return request.message.request_id if request.has_own_id else None
+    return request.request_id if request.has_own_id else None
 
 
 def _answer(drafts: Sequence[Draft], produced: Sequence[Produced]) -> Answer:

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from adapters.message_json import NotJson, ProduceRequest, RequestDecoder, WrongFields
+from adapters.message_json import NotJson, RequestDecoder, WrongFields
 from application.produce import Accepted, NoSuchPartition, NotConfirmed, ProduceMessage, UnknownTopic
-from domain.message import FieldError
+from domain.message import FieldError, ProduceRequest
 from entrypoints.api_keys import Grant
 from entrypoints.endpoint import Call
 from entrypoints.problems import JSON, Answer, Problem, ProblemKind, answer
@@ -42,9 +42,9 @@ class ProduceOne:
         request = self._decode(call.body)
         if not isinstance(request, ProduceRequest):
             return refused_problem(request, call.grant, self._produce).answer()
-        if not call.grant.allows(request.message.topic_name):
+        if not call.grant.allows(request.topic_name):
             return FORBIDDEN.answer()
-        produced = await self._produce.one(request.message, request.partition, call.traceparent)
+        produced = await self._produce.one(request, call.traceparent)
         if isinstance(produced, Accepted):
             location = (b"location", b"/api/v1/messages/" + produced.request_id.encode())
             return answer(202, JSON, _encode(accepted_object(produced)), (location,))

@@ -8,6 +8,7 @@ from dependency_injector.errors import Error as WiringError
 
 from adapters.memory import MemoryPublisher
 from adapters.memory_senders import MemoryEmailSender
+from adapters.message_json import request_of
 from containers import Container
 from domain.message import Message
 from domain.outcome import Delivered, Outcome
@@ -74,7 +75,7 @@ async def test_the_engine_gets_what_was_put_in_its_place() -> None:
         message = Message(request_id="r-1", topic_name="transactions", email="ada@example.test")
         async with subject.message_log():
             running = asyncio.create_task(subject.engine().run(stop))
-            await subject.produce().one(message)
+            await subject.produce().one(request_of(message))
             await sender.arrived.wait()
             stop.set()
             await running

@@ -5,7 +5,7 @@ import pytest
 
 from adapters.memory import MemoryPublisher
 from adapters.memory_broker import MemoryBroker
-from adapters.message_json import encode
+from adapters.message_json import request_of
 from application.counts import ProduceCounts
 from application.produce import (
     Accepted,
@@ -16,7 +16,7 @@ from application.produce import (
     record_headers,
 )
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
-from domain.message import FieldError, Message
+from domain.message import FieldError, Message, ProduceRequest
 from domain.partitioning import partition_of_key, partition_of_request
 from domain.topic import Topic, TopicPlan
 from tests.fakes import FakeClock
@@ -57,7 +57,7 @@ class Log:
         plan = TopicPlan(name="t", partitions=6, replication_factor=1, retention_ms=1)
         self.broker = MemoryBroker(FakeClock(), [plan])
         self.counts = ProduceCounts()
-        self.produce = ProduceMessage(MemoryPublisher(self.broker), TOPICS, encode, self.counts)
+        self.produce = ProduceMessage(MemoryPublisher(self.broker), TOPICS, self.counts)
 
     def records(self, partition: int) -> list[Record]:
         return self.broker.read(Shard("t", partition), 0, 100)
@@ -68,12 +68,15 @@ def log() -> Log:
     return Log()
 
 
-def message(request_id: str = "r1", key: str | None = None, topic: str = "t") -> Message:
-    return Message(request_id=request_id, topic_name=topic, email="a@b.c", key=key)
+def request(
+    request_id: str = "r1", partition: int | None = None, *, key: str | None = None, topic: str = "t"
+) -> ProduceRequest:
+    message = Message(request_id=request_id, topic_name=topic, email="a@b.c", key=key)
+    return request_of(message, partition)
 
 
 async def test_a_message_with_a_key_goes_where_kafka_would_put_it(log: Log) -> None:
-    produced = await log.produce.one(message(key="foobar"))
+    produced = await log.produce.one(request(key="foobar"))
 
     partition = partition_of_key("foobar", 6)
     assert produced == Accepted("r1", "t", partition, 0)
@@ -81,7 +84,7 @@ async def test_a_message_with_a_key_goes_where_kafka_would_put_it(log: Log) -> N
 
 
 async def test_a_message_without_a_key_goes_where_its_id_says_and_has_none(log: Log) -> None:
-    produced = await log.produce.one(message())
+    produced = await log.produce.one(request())
 
     partition = partition_of_request("r1", 6)
     assert produced == Accepted("r1", "t", partition, 0)
@@ -89,14 +92,14 @@ async def test_a_message_without_a_key_goes_where_its_id_says_and_has_none(log: 
 
 
 async def test_a_partition_by_number_wins_and_the_key_stays(log: Log) -> None:
-    produced = await log.produce.one(message(key="foobar"), 5)
+    produced = await log.produce.one(request(partition=5, key="foobar"))
 
     assert produced == Accepted("r1", "t", 5, 0)
     assert [record.key for record in log.records(5)] == [b"foobar"]
 
 
 async def test_the_record_holds_the_message_as_json(log: Log) -> None:
-    await log.produce.one(message(), 0)
+    await log.produce.one(request(partition=0))
 
     (record,) = log.records(0)
     assert record.value == b'{"request_id":"r1","topic_name":"t","email":"a@b.c"}'
@@ -104,7 +107,7 @@ async def test_the_record_holds_the_message_as_json(log: Log) -> None:
 
 
 async def test_a_trace_goes_along(log: Log) -> None:
-    await log.produce.one(message(), 0, TRACEPARENT)
+    await log.produce.one(request(partition=0), TRACEPARENT)
 
     (record,) = log.records(0)
     assert dict(record.headers)["traceparent"] == TRACEPARENT.encode()
@@ -129,12 +132,12 @@ def test_a_trace_that_is_not_well_formed_is_dropped(traceparent: str) -> None:
 
 
 async def test_an_unknown_topic_writes_nothing(log: Log) -> None:
-    assert await log.produce.one(message(topic="u")) == UnknownTopic()
+    assert await log.produce.one(request(topic="u")) == UnknownTopic()
 
 
 @pytest.mark.parametrize("partition", [-1, 6, 10**40])
 async def test_a_partition_out_of_range_writes_nothing(log: Log, partition: int) -> None:
-    produced = await log.produce.one(message(), partition)
+    produced = await log.produce.one(request(partition=partition))
 
     assert produced == NoSuchPartition(FieldError("#/partition", "must be 0 to 5"))
     assert log.records(0) + log.records(5) == []
@@ -149,20 +152,20 @@ def test_no_partition_of_a_topic_that_is_not_known_is_wrong(log: Log) -> None:
 async def test_a_message_that_the_log_does_not_confirm_may_be_in_it_or_not(log: Log) -> None:
     log.broker.loses_answers = True
 
-    assert await log.produce.one(message()) == NotConfirmed("r1", "the answer was lost")
+    assert await log.produce.one(request()) == NotConfirmed("r1", "the answer was lost")
     assert log.counts.messages == {}
 
 
 async def test_what_the_log_took_is_counted_by_topic(log: Log) -> None:
-    await log.produce.one(message())
-    await log.produce.many([(message("r2"), None), (message(topic="u"), None)])
+    await log.produce.one(request())
+    await log.produce.many([request("r2"), request(topic="u")])
 
     assert log.counts.messages == {"t": 2}
 
 
 async def test_each_message_of_many_stands_for_itself(log: Log) -> None:
     produced = await log.produce.many(
-        [(message("r1"), 0), (message("r2", topic="u"), None), (message("r3"), 9), (message("r4"), 0)]
+        [request("r1", 0), request("r2", topic="u"), request("r3", 9), request("r4", 0)]
     )
 
     assert produced == [
@@ -175,11 +178,9 @@ async def test_each_message_of_many_stands_for_itself(log: Log) -> None:
 
 async def test_after_the_first_that_is_not_confirmed_none_of_its_partition_is() -> None:
     publisher = FlakyPublisher(fails_at=b"r2")
-    produce = ProduceMessage(publisher, TOPICS, encode, ProduceCounts())
+    produce = ProduceMessage(publisher, TOPICS, ProduceCounts())
 
-    produced = await produce.many(
-        [(message("r1"), 0), (message("r2"), 0), (message("r3"), 1), (message("r4"), 0)]
-    )
+    produced = await produce.many([request("r1", 0), request("r2", 0), request("r3", 1), request("r4", 0)])
 
     assert produced == [
         Accepted("r1", "t", 0, 7),
@@ -192,7 +193,7 @@ async def test_after_the_first_that_is_not_confirmed_none_of_its_partition_is() 
 
 async def test_of_nothing_right_the_log_is_not_asked() -> None:
     publisher = FlakyPublisher(fails_at=b"")
-    produce = ProduceMessage(publisher, TOPICS, encode, ProduceCounts())
+    produce = ProduceMessage(publisher, TOPICS, ProduceCounts())
 
-    assert await produce.many([(message(topic="u"), None)]) == [UnknownTopic()]
+    assert await produce.many([request(topic="u")]) == [UnknownTopic()]
     assert publisher.calls == 0
