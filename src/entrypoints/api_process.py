@@ -20,6 +20,7 @@ from entrypoints.boot_topics import apply_topics_at_boot
 from entrypoints.child_process import ParentLink, tell_when_ready
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
+from entrypoints.rare_collections import rare_collections
 from entrypoints.screen import tell
 from entrypoints.supervised_child import ChildSpec
 from entrypoints.supervisor import Supervisor, SupervisorTimes
@@ -85,7 +86,8 @@ class ApiProcess:
                 duties.append(retention.run)
             if (child := self._status_child) is not None:
                 duties.append(lambda: _keep_running(child))
-            await _serve(server, self._listener, duties)
+            with rare_collections():
+                await _serve(server, self._listener, duties)
         logger.info("API stopped", extra={"action": "api_stopped"})
 
     async def _get_ready(self, url: str) -> None:
