@@ -21,6 +21,7 @@ from entrypoints.api_server import ApiServer
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.listening import listen_on, port_of
 from entrypoints.metrics import render_produce_metrics
+from entrypoints.rare_collections import rare_collections
 from entrypoints.settings_model import Settings
 
 
@@ -80,7 +81,8 @@ async def _serve(app: Any) -> None:
     # Herald's own: of a socket without its protocol's number asyncio leaves Nagle's delay on.
     with listen_on("127.0.0.1", 0, "port") as listener:
         port = port_of(listener)
-        await ApiServer(app, 1.0, lambda: print(port, flush=True)).serve(sockets=[listener])
+        with rare_collections():
+            await ApiServer(app, 1.0, lambda: print(port, flush=True)).serve(sockets=[listener])
 
 
 async def _run(variant: str) -> None:

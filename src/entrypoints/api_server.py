@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from domain.errors import HeraldError
-from entrypoints.joined_writes import JoiningProtocol
+from entrypoints.joined_writes import joining_protocol
 from entrypoints.stop_signals import stopping_on_signals
 
 _KEEP_ALIVE_SECONDS = 75  # above the idle time of the usual load balancers: they must hang up first
@@ -32,7 +32,7 @@ class ApiServer(uvicorn.Server):
                 app,
                 interface="asgi3",
                 loop="asyncio",  # aiokafka's producer dies of uvloop when a broker closes at the wrong moment
-                http=JoiningProtocol,
+                http=joining_protocol(),
                 ws="none",
                 lifespan="on",
                 workers=1,

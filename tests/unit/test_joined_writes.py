@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from entrypoints.api_server import ApiServer
-from entrypoints.joined_writes import JoinedWrites
+from entrypoints.joined_writes import EndOfTurn, JoinedWrites
 from entrypoints.listening import listen_on, port_of
 from entrypoints.plain_http import ASGIMessage, Receive, Send
 
@@ -94,7 +94,7 @@ async def answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> tupl
 
 async def test_two_writes_of_one_turn_are_one_piece() -> None:
     recorder = Recorder()
-    transport = JoinedWrites(recorder)
+    transport = JoinedWrites(recorder, EndOfTurn())
     transport.write(b"head ")
     transport.write(b"body")
 
@@ -103,7 +103,7 @@ async def test_two_writes_of_one_turn_are_one_piece() -> None:
 
 async def test_a_write_that_stays_alone_goes_at_the_end_of_the_turn() -> None:
     recorder = Recorder()
-    transport = JoinedWrites(recorder)
+    transport = JoinedWrites(recorder, EndOfTurn())
     transport.write(b"head")
     held = list(recorder.pieces)
     await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_a_write_that_stays_alone_goes_at_the_end_of_the_turn() -> None:
 
 async def test_an_empty_body_lets_its_head_go_and_is_nothing_by_itself() -> None:
     recorder = Recorder()
-    transport = JoinedWrites(recorder)
+    transport = JoinedWrites(recorder, EndOfTurn())
     transport.write(b"head")
     transport.write(b"")
     transport.write(b"")
@@ -122,9 +122,20 @@ async def test_an_empty_body_lets_its_head_go_and_is_nothing_by_itself() -> None
     assert recorder.pieces == [b"head"]
 
 
+async def test_all_that_is_held_goes_at_the_end_of_the_turn() -> None:
+    turn, recorders = EndOfTurn(), [Recorder() for _ in range(3)]
+    for recorder in recorders:
+        JoinedWrites(recorder, turn).write(b"head")
+    await asyncio.sleep(0)
+    JoinedWrites(recorders[0], turn).write(b"next")
+    await asyncio.sleep(0)
+
+    assert [recorder.pieces for recorder in recorders] == [[b"head", b"next"], [b"head"], [b"head"]]
+
+
 async def test_closing_lets_what_is_held_go_first() -> None:
     recorder = Recorder()
-    transport = JoinedWrites(recorder)
+    transport = JoinedWrites(recorder, EndOfTurn())
     transport.write(b"head")
     transport.close()
     await asyncio.sleep(0)
@@ -134,7 +145,7 @@ async def test_closing_lets_what_is_held_go_first() -> None:
 
 async def test_many_writes_arrive_whole_and_in_order() -> None:
     recorder = Recorder()
-    transport = JoinedWrites(recorder)
+    transport = JoinedWrites(recorder, EndOfTurn())
     for number in range(7):
         transport.write(b"%d" % number)
     await asyncio.sleep(0)
