@@ -12,9 +12,9 @@ BATCH = 500
 TOPIC = "transactions"
 
 
-def _fields(number: int, keys: int = KEYS) -> dict[str, str]:
+def _fields(number: int, keys: int = KEYS, topic: str = TOPIC) -> dict[str, str]:
     return {
-        "topic_name": TOPIC,
+        "topic_name": topic,
         "message_body": f"Your payment of {number % 900}.00 EUR to Example Stores arrived. Thank you.",
         "transaction_id": f"T-{number:010}",
         "customer_id": f"C-{number % keys:06}",
@@ -24,9 +24,9 @@ def _fields(number: int, keys: int = KEYS) -> dict[str, str]:
     }
 
 
-def bodies(keys: int = KEYS) -> Iterator[bytes]:
+def bodies(keys: int = KEYS, topic: str = TOPIC) -> Iterator[bytes]:
     """JSON objects as a client sends them, under so many keys in turn; the server makes the ids."""
-    return (json.dumps(_fields(number, keys)).encode() for number in count())
+    return (json.dumps(_fields(number, keys, topic)).encode() for number in count())
 
 
 def messages(number: int) -> list[Message]:

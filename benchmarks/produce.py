@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.bench import Bench
 from benchmarks.figures import CPU, RATE, Section, Take, Target, Turn, in_turns
-from benchmarks.messages import RECURRING_KEYS, bodies
+from benchmarks.messages import RECURRING_KEYS, TOPIC, bodies
 from benchmarks.producers import (
     COUNTING,
     FASTAPI,
@@ -64,12 +64,17 @@ def _starts(bench: Bench) -> dict[str, Start]:
     return starts
 
 
-def requests(server: Running, bench: Bench) -> Take:
-    """A turn at 64 connections; CPU is read before the first request and after the last answer."""
-    file = _bodies(bench.folder)
+def requests(server: Running, bench: Bench, *, topic: str = TOPIC, lead_seconds: float = 0.0) -> Take:
+    """A turn at 64 connections; CPU is read before the first request and after the last answer.
+
+    `lead_seconds`: so long requests are sent before, unmeasured, until what follows them is in full swing.
+    """
+    file = _bodies(bench.folder, topic)
 
     def take(number: int) -> Turn:
         seconds = bench.seconds if number else _WARM_UP_SECONDS
+        if lead_seconds:
+            load(server.port, file, CONNECTIONS, lead_seconds)
         before = server.cpu
         done = load(server.port, file, CONNECTIONS, seconds)
         after = server.cpu
@@ -79,9 +84,9 @@ def requests(server: Running, bench: Bench) -> Take:
     return take
 
 
-def _bodies(folder: Path) -> Path:
+def _bodies(folder: Path, topic: str) -> Path:
     """As many bodies as keys recur."""
-    file = folder / "bodies.ndjson"
+    file = folder / f"{topic}.ndjson"
     if not file.exists():
-        file.write_bytes(b"\n".join(islice(bodies(RECURRING_KEYS), RECURRING_KEYS)))
+        file.write_bytes(b"\n".join(islice(bodies(RECURRING_KEYS, topic), RECURRING_KEYS)))
     return file

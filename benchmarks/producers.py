@@ -1,6 +1,7 @@
 """The servers that take messages: Herald as its user runs it, the floor, and the peers."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.builds import PEERS, ROOT, go_peer, python_peer
 from benchmarks.listening import Program
+from benchmarks.messages import TOPIC
 from benchmarks.processes import Server, module, pin
 from tests.kafka.cluster import free_ports
 
@@ -79,7 +81,13 @@ def herald(bench: Bench, name: str, given: Mapping[str, str], *, children: bool 
 
 
 def herald_on_kafka(
-    bench: Bench, name: str, *, workers: int = 1, status_hours: int = 0, children: bool = False
+    bench: Bench,
+    name: str,
+    *,
+    workers: int = 1,
+    status_hours: int = 0,
+    topic: str = TOPIC,
+    children: bool = False,
 ) -> Program:
     """Without the status view unless told: its own process reads along, and would take from others' turns."""
     given = {
@@ -87,6 +95,7 @@ def herald_on_kafka(
         "HERALD_KAFKA__BOOTSTRAP_SERVERS": bench.kafka,
         "HERALD_API__WORKERS": str(workers),
         "HERALD_STATUS__HOURS": str(status_hours),
+        "HERALD_TOPICS": json.dumps([{"name": topic}]),
     }
     return herald(bench, name, given, children=children)
 
