@@ -28,7 +28,7 @@ _TICK_SECONDS = 0.002
 class Load:
     """`rate`: messages a second, each under the next of `keys` keys. `hot_rate`: more, under one key.
 
-    `hot_seconds`: for how long; 0: as long as the others.
+    The hot key's begin at `hot_from` seconds and last for `hot_seconds`; 0: as long as the others.
     """
 
     site: Site
@@ -36,6 +36,7 @@ class Load:
     seconds: float
     keys: int
     hot_rate: float = 0.0
+    hot_from: float = 0.0
     hot_seconds: float = 0.0
 
 
@@ -50,10 +51,10 @@ class Due(NamedTuple):
 def schedule(load: Load) -> Iterator[Due]:
     """The messages in the order in which they are due."""
     others = round(load.rate * load.seconds)
-    hot = round(load.hot_rate * (load.hot_seconds or load.seconds))
+    hot = round(load.hot_rate * (load.hot_seconds or load.seconds - load.hot_from))
     return merge(
         (Due(number / load.rate, number, is_hot=False) for number in range(others)),
-        (Due(number / load.hot_rate, number, is_hot=True) for number in range(hot)),
+        (Due(load.hot_from + number / load.hot_rate, number, is_hot=True) for number in range(hot)),
     )
 
 
