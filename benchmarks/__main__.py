@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -72,12 +73,16 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
 
 def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run:
     """A section that fails has said why; the others' figures are not lost with it."""
+    began = time.monotonic()
     try:
-        return Run(where, SECTIONS[name](bench))
+        run = Run(where, SECTIONS[name](bench))
     except SystemExit as reason:
         _note("")
         say(f"{name}: {reason}")
         return Run(where, [])
+    _note("")
+    say(f"Measured: {name}, in {time.monotonic() - began:.0f} s")
+    return run
 
 
 def _show(runs: Mapping[str, Run], bench: Bench, where: Mapping[str, str]) -> None:

@@ -21,21 +21,21 @@ _SECONDS = 600
 @cache
 def python_peer(name: str) -> Path | None:
     """The Python of a peer's own environment: `peers/NAME/requirements.txt`, locked with hashes."""
-    folder = _built(name, ["requirements.txt"], _environment)
+    folder = built(PEERS / name, _CACHE, ["requirements.txt"], _environment)
     return folder and folder / "environment" / "bin" / "python"
 
 
 @cache
 def go_peer(name: str) -> Path | None:
     """The program of a peer in Go. `go.sum` says what its modules are, and is never written."""
-    folder = _built(name, ["*.go", "go.mod", "go.sum"], _go) if ensure("go") else None
+    folder = built(PEERS / name, _CACHE, ["*.go", "go.mod", "go.sum"], _go) if ensure("go") else None
     return folder and folder / "peer"
 
 
 @cache
 def java_peer(name: str) -> str | None:
     """The class path of a peer in Java: its classes, and what its `pom.xml` names."""
-    folder = _built(name, ["pom.xml", "src/**/*"], _java) if ensure("javac", "mvn") else None
+    folder = built(PEERS / name, _CACHE, ["pom.xml", "src/**/*"], _java) if ensure("javac", "mvn") else None
     return None if folder is None else f"{folder}/target/classes:{folder}/target/dependency/*"
 
 
@@ -57,38 +57,37 @@ def _go(folder: Path) -> bool:
 def _java(folder: Path) -> bool:
     goals = ["compile", "dependency:copy-dependencies"]
     where = ["-DoutputDirectory=target/dependency", "-DincludeScope=runtime"]
-    return _runs([program("mvn") or "mvn", "-q", "-B", *goals, *where], folder)
+    return _runs([program("mvn") or "mvn", "-q", "-B", "-Dstyle.color=never", *goals, *where], folder)
 
 
-def _built(name: str, patterns: Sequence[str], build: Build) -> Path | None:
-    """The folder in which a peer was built from these sources; None, and a line, where it cannot be."""
-    sources = sorted(
-        {path for pattern in patterns for path in (PEERS / name).glob(pattern) if path.is_file()}
-    )
-    folder = _CACHE / f"{name}-{_hash(sources)}"
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / f"{name}.lock").open("wb") as lock:
+def built(root: Path, cache_folder: Path, patterns: Sequence[str], build: Build) -> Path | None:
+    """The folder in which the peer at `root` was built from what fits `patterns`; None if it cannot be."""
+    sources = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    folder = cache_folder / f"{root.name}-{_hash(sources, root)}"
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    with (cache_folder / f"{root.name}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / "complete").exists():
             return folder
-        say(f"Building the peer {name} (once) ...")
-        _copy(sources, PEERS / name, folder)
+        say(f"Building the peer {root.name} (once) ...")
+        _copy(sources, root, folder)
         if not build(folder):
-            say(f"The peer {name} could not be built, see above; it is left out.")
+            say(f"The peer {root.name} could not be built, see above; it is left out.")
             return None
         (folder / "complete").touch()
     return folder
 
 
-def _hash(sources: Sequence[Path]) -> str:
+def _hash(sources: Sequence[Path], root: Path) -> str:
     hashed = hashlib.sha256()
     for source in sources:
-        hashed.update(f"{source.relative_to(PEERS)}\n".encode() + source.read_bytes())
+        hashed.update(f"{source.relative_to(root)}\n".encode() + source.read_bytes())
     return hashed.hexdigest()[:16]
 
 
 def _copy(sources: Sequence[Path], root: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what a build that was broken off has left
+    folder.mkdir()
     for source in sources:
         copy = folder / source.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
