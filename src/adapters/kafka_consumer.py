@@ -18,6 +18,7 @@ from domain.errors import LogUnavailable
 from domain.log import Bounds, Shard
 
 ConsumerClass = Callable[..., Any]
+FETCH_BYTES = 16 * 1024 * 1024
 # Asked for when no shard is wanted: naming none would mean all, and not asking at all would hide the
 # errors of the group's coordination, which aiokafka holds back until somebody asks for records.
 NOBODY = TopicPartition("herald-asks-for-nothing", 0)
@@ -41,6 +42,8 @@ def consumer_options(group_id: str, times: GroupTimes) -> dict[str, Any]:
         # A topic that was away when the group was formed, also for a moment, is noticed by this alone.
         "metadata_max_age_ms": 5_000,
         "max_partition_fetch_bytes": 262_144,
+        # Of one broker's answer, and each broker's waits in memory until it is taken: else 50 MiB.
+        "fetch_max_bytes": FETCH_BYTES,
     }
 
 

@@ -53,6 +53,7 @@ class Positions:
         """
         async with self._committing:
             await self._commit()
+        self._shards.count_uncommitted()
         return bool([state for state in self._shards if self._shards.drained(state)])
 
     async def _commit(self) -> None:

@@ -21,7 +21,9 @@ class HoldingLimits:
     """What one process holds. `records` and `bytes`: not yet finished, shared evenly by its shards.
 
     Of one shard: `run_ahead`: finished records above the lowest unfinished one. `uncommitted`: finished below
-    it and not committed, each of which is remembered. `deferred`, `deferred_bytes`: kept apart.
+    it and not committed, each of which is remembered. `deferred`, `deferred_bytes`: kept apart. Of all shards
+    together `all_uncommitted`; `all_deferred`, `all_deferred_bytes` are shared evenly, and may be more where
+    shards come with more.
     """
 
     records: int = 10_000
@@ -30,6 +32,9 @@ class HoldingLimits:
     uncommitted: int = 100_000
     deferred: int = 10_000
     deferred_bytes: int = 64 * 1024 * 1024
+    all_uncommitted: int = 500_000
+    all_deferred: int = 60_000
+    all_deferred_bytes: int = 256 * 1024 * 1024
 
 
 class Held(Protocol):
@@ -158,6 +163,7 @@ class Shards:
         self._window_seconds = window_seconds or {}  # by topic
         self._states: dict[Shard, ShardState] = {}
         self._remembered: dict[Shard, ShardLedger] = {}
+        self._uncommitted = 0  # of all, when it was last counted
 
     def __iter__(self) -> Iterator[ShardState]:
         return iter(self._states.values())
@@ -205,6 +211,7 @@ class Shards:
             or state.held_bytes >= max(1, limits.bytes // share)
             or self.ran_ahead(state)
             or state.uncommitted >= limits.uncommitted
+            or self._uncommitted >= limits.all_uncommitted
         )
 
     def ran_ahead(self, state: ShardState) -> bool:
@@ -221,6 +228,7 @@ class Shards:
             or state.held_bytes > limits.bytes // share
             or state.offsets.run_ahead > limits.run_ahead // 2
             or state.uncommitted > limits.uncommitted // 2
+            or self._uncommitted > limits.all_uncommitted // 2
         )
         return not state.full
 
@@ -228,9 +236,12 @@ class Shards:
         """Whether one more may be put off; false also marks the shard, until a tenth has gone again."""
         ledger, limits = state.ledger, self.limits
         few = 0.9 if state.deferrals_full else 1.0
+        shares = max(1, len(self._states))
+        most = max(1, min(limits.deferred, limits.all_deferred // shares))
+        most_bytes = min(limits.deferred_bytes, limits.all_deferred_bytes // shares)
         state.deferrals_full = (
-            len(ledger.deferred) + len(state.putting) >= limits.deferred * few
-            or ledger.deferred_bytes + state.putting_bytes >= limits.deferred_bytes * few
+            len(ledger.deferred) + len(state.putting) >= most * few
+            or ledger.deferred_bytes + state.putting_bytes >= most_bytes * few
         )
         return not state.deferrals_full
 
@@ -246,6 +257,10 @@ class Shards:
         """Positions that moved since they were last committed, also if only their notes did."""
         standing = {state: state.position for state in self._states.values() if state.begun}
         return {state: position for state, position in standing.items() if position != state.committed}
+
+    def count_uncommitted(self) -> None:
+        """Counted once a commit: with many shards it is too much work for each fetch."""
+        self._uncommitted = sum(state.uncommitted for state in self._states.values() if state.begun)
 
     def lags(self) -> tuple[ShardLag, ...]:
         return tuple(

@@ -17,7 +17,7 @@ from application.shards import HoldingLimits, Shards
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable, StorageBroken
 from domain.ledger import LedgerRecord, State, digest_of
-from domain.log import Position, Shard
+from domain.log import Position, Record, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
 from domain.retry import RetryPolicy
@@ -499,3 +499,33 @@ async def test_a_clock_behind_the_logs_makes_no_negative_age() -> None:
         await world.clock.advance(1.0)
 
         assert running.engine.counts.ages[TOPIC].total == 0.0
+
+
+def test_all_shards_together_wait_for_a_commit_once_too_much_is_not_committed() -> None:
+    shards = Shards(HoldingLimits(all_uncommitted=100), window_size=10)
+    states = [shards.add(Shard(TOPIC, partition)) for partition in range(5)]
+    for state in states:
+        state.begin(0, Position(0))
+        state.offsets.skip_to(30)
+    shards.count_uncommitted()
+    for state in states:
+        shards.fill(state)
+    assert shards.wanted() == set()
+
+    for state in states[1:]:
+        state.committed = Position(30)
+    shards.count_uncommitted()
+
+    assert all(shards.drained(state) for state in states)
+
+
+@pytest.mark.parametrize(("shards", "fits"), [(1, 10), (5, 4), (50, 1)])
+def test_what_may_be_put_off_is_shared_by_the_shards_of_a_process(shards: int, fits: int) -> None:
+    of_process = Shards(HoldingLimits(deferred=10, all_deferred=20), window_size=10)
+    states = [of_process.add(Shard(TOPIC, partition)) for partition in range(shards)]
+    put_off = 0
+    while of_process.may_defer(states[0]):
+        states[0].begin_put(Record(states[0].shard, put_off, None, b"x", (), 0.0))
+        put_off += 1
+
+    assert put_off == fits

@@ -344,6 +344,7 @@ def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> 
         f"at most {RETRY_SHARE:.0%}".replace("%", " %"),
         f"{limits.run_ahead:,} messages above it are finished",
         f"At {limits.deferred:,} messages or {limits.deferred_bytes >> 20} MiB put off",
+        f"share {limits.all_deferred:,} messages and {limits.all_deferred_bytes >> 20} MiB evenly",
         "After a minute of failing" if retry.defer_after_seconds == 60 else "another limit",
     ]
     assert [text for text in expected if text not in DELIVERY] == []
