@@ -10,6 +10,7 @@ from benchmarks.counts import counts
 from benchmarks.figures import Section
 from benchmarks.keys import keys
 from benchmarks.latency import latency
+from benchmarks.memory import memory
 from benchmarks.produce import produce
 from benchmarks.start import start
 from benchmarks.two_consumers import processes
@@ -26,4 +27,5 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "processes": processes,
     "backlog": backlog,
     "counts": counts,
+    "memory": memory,
 }

@@ -19,6 +19,9 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, object]
     finally:
         working.cancel()
         sleeping.cancel()
+        # An error that is raised knows this frame, and the task the error: until the garbage collector came,
+        # the two would keep each other and all that the frames hold.
+        del working
 
 
 class Alarm:

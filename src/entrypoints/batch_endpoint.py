@@ -83,7 +83,9 @@ class ProduceBatch:
                 await self._clock.sleep(0)
             drafts += [self._draft(item, call.grant) for item in items[start : start + SLICE]]
         requests = [draft for draft in drafts if isinstance(draft, ProduceRequest)]
-        produced = await self._produce.many(requests, call.traceparent)
+        traceparent = call.traceparent
+        del items, call  # the body twice over, while the log is waited for
+        produced = await self._produce.many(requests, traceparent)
         return _answer(drafts, produced)
 
     def _items(self, call: Call) -> Sequence[Item] | Answer:

@@ -57,5 +57,6 @@ class Body:
             pass
 
     def whole(self) -> bytes:
-        parts = self._parts
+        """To be asked once: from then on the body is the asker's alone."""
+        parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)

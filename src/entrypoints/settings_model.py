@@ -100,7 +100,7 @@ class Api(Section):
     max_waiting_bytes: Count = Field(
         default=33554432,
         description="Bodies held at once by one worker, from first byte to answer; beyond it 503. Each byte "
-        "takes up to 6 in memory: see docs/memory.md",
+        "takes up to 4 in memory: see docs/memory.md",
     )
 
 

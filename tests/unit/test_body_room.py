@@ -1,12 +1,15 @@
 """What the bodies of requests may take of a process's memory, by the program's own count."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from application.counts import ProduceCounts
+from application.deadline import within
 from entrypoints.api_keys import NoKeys
 from entrypoints.body_room import BodyRoom
 from entrypoints.endpoint import BODY_SECONDS, Call, Endpoint
@@ -187,3 +190,26 @@ async def test_an_item_that_is_no_message_by_its_size_alone_is_refused_by_itself
     taken, refused = response.json()["results"]
     assert (response.status_code, taken["topic_name"]) == (207, "transactions")
     assert refused["error"]["type"] == "urn:herald:problem:body-too-large"
+
+
+async def test_an_error_within_a_time_limit_keeps_nothing_that_was_at_hand() -> None:
+    left: list[weakref.ref[BodyRoom]] = []
+
+    async def fail() -> None:
+        at_hand = BodyRoom(1)
+        left.append(weakref.ref(at_hand))
+        raise ValueError
+
+    with without_collector(), suppress(ValueError):
+        await within(FakeClock(), 1.0, fail())
+
+    assert left[0]() is None
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
