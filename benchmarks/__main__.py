@@ -15,7 +15,7 @@ from benchmarks.processes import Cores, pin
 from benchmarks.programs import ensure, say
 from benchmarks.report import main as report
 from benchmarks.results import COMMITTED, LAST, Run, read, write
-from benchmarks.sections import SECTIONS
+from benchmarks.sections import ASKED_FOR, SECTIONS
 from benchmarks.table import COLUMNS, not_shown, rows
 from entrypoints.tables import show_table
 from tests.kafka.cluster import KafkaCluster
@@ -121,7 +121,8 @@ def main() -> None:
         "load average": load_average,
     }
     with _bench(given) as bench:
-        runs = {name: _measured(bench, name, where) for name in given.sections or SECTIONS}
+        wanted = given.sections or [name for name in SECTIONS if name not in ASKED_FOR]
+        runs = {name: _measured(bench, name, where) for name in wanted}
     _note("")
     measured = {name: run for name, run in runs.items() if run.sections}
     if measured:

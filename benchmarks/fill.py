@@ -1,4 +1,4 @@
-"""Fills a topic before it is consumed: `python -m benchmarks.fill SITE COUNT`, the site as JSON."""
+"""Fills a topic before it is consumed: `python -m benchmarks.fill SITE COUNT [KEYS]`, the site as JSON."""
 
 import asyncio
 import json
@@ -29,11 +29,11 @@ def notification(number: int, key: str, topic: str) -> Message:
     )
 
 
-async def fill(container: Container, topic: str, count: int) -> None:
-    """Makes the topic and writes so many notifications, whose keys recur."""
+async def fill(container: Container, topic: str, count: int, keys: int = KEYS) -> None:
+    """Makes the topic and writes so many notifications. So many keys recur; 0: they have none."""
     async with container.topic_catalog():
         await container.apply_topics()()
-    everything = _all(topic, count)
+    everything = _all(topic, count, keys)
     async with container.publisher() as publisher:
         while await publisher.unready():  # noqa: ASYNC110 - the port has no event for it
             await asyncio.sleep(0.05)
@@ -41,12 +41,13 @@ async def fill(container: Container, topic: str, count: int) -> None:
             await container.produce().many(some)
 
 
-def _all(topic: str, count: int) -> Iterator[Message]:
-    return (notification(number, f"customer-{number % KEYS}", topic) for number in range(count))
+def _all(topic: str, count: int, keys: int) -> Iterator[Message]:
+    made = (notification(number, f"customer-{number % (keys or KEYS)}", topic) for number in range(count))
+    return made if keys else (message._replace(key=None) for message in made)
 
 
 if __name__ == "__main__":
     site = Site(**json.loads(sys.argv[1]))
     began = time.perf_counter()
-    asyncio.run(fill(site.container(), site.topic, int(sys.argv[2])))
+    asyncio.run(fill(site.container(), site.topic, *map(int, sys.argv[2:])))
     print(json.dumps({"seconds": time.perf_counter() - began}))

@@ -1,4 +1,4 @@
-"""How much memory an API process and a consumer process take at the worst, beside the bound of docs/memory.md.
+"""How much memory an API process and a consumer process take at the worst, beside docs/memory.md's bound.
 
 Each row starts its own process, for the most that was resident only rises. The bounds are the document's
 formulas with the defaults in them; a row's target is its bound.
@@ -78,7 +78,7 @@ _APIS: Mapping[str, _Api] = {
 
 class _Consumer(NamedTuple):
     kind: str
-    count: int
+    records: int
     channel: str
 
 
@@ -105,7 +105,7 @@ def _api_section(bench: Bench, apis: Mapping[str, _Api]) -> Section:
     takes = {name: lambda number, api=api: _take_api(bench, api, number) for name, api in apis.items()}
     targets = [Target(name, PEAK, must=api_bound_mb(api.shape.connections)) for name, api in apis.items()]
     turns = in_turns(takes, min(bench.rounds, _ROUNDS), bench.note)
-    return Section("memory of an API process", turns, targets)
+    return Section("memory of an API process", turns, targets, floor=None)
 
 
 def _take_api(bench: Bench, api: _Api, number: int) -> Turn:
@@ -153,12 +153,12 @@ def _consumer_section(bench: Bench) -> Section:
     takes = {name: lambda number, one=one: _take_held(bench, one, number) for name, one in _CONSUMERS.items()}
     targets = [Target(name, PEAK, must=consumer_bound_mb(_PARTITIONS)) for name in takes]
     turns = in_turns(takes, min(bench.rounds, _ROUNDS), bench.note)
-    return Section("memory of a consumer process", turns, targets)
+    return Section("memory of a consumer process", turns, targets, floor=None)
 
 
 def _take_held(bench: Bench, consumer: _Consumer, number: int) -> Turn:
     site = site_of(bench, "kafka", f"held-{consumer.kind}-{consumer.channel}-{number}")
     text = json.dumps(asdict(site))
-    run_module("held", "fill", text, consumer.kind, str(consumer.count))
+    run_module("held", "fill", text, consumer.kind, str(consumer.records))
     held = run_measured(bench, module("held", "run", text, consumer.channel, str(_HOLDING_SECONDS)))
     return Turn({PEAK: held["peak_mb"], HELD: held["held_mb"]})

@@ -88,6 +88,7 @@ def herald_on_kafka(
     status_hours: int = 0,
     topic: str = TOPIC,
     children: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Program:
     """Without the status view unless told: its own process reads along, and would take from others' turns."""
     given = {
@@ -96,6 +97,7 @@ def herald_on_kafka(
         "HERALD_API__WORKERS": str(workers),
         "HERALD_STATUS__HOURS": str(status_hours),
         "HERALD_TOPICS": json.dumps([{"name": topic}]),
+        **(more or {}),
     }
     return herald(bench, name, given, children=children)
 

@@ -8,6 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.consume import consume
 from benchmarks.counts import counts
 from benchmarks.figures import Section
+from benchmarks.growth import GROWTH
 from benchmarks.keys import keys
 from benchmarks.latency import latency
 from benchmarks.memory import memory
@@ -16,6 +17,8 @@ from benchmarks.start import start
 from benchmarks.two_consumers import processes
 from benchmarks.workers import workers
 
+ASKED_FOR = frozenset(GROWTH)
+"""Measured only when they are named: they take longer than all others."""
 SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "produce": produce,
     "batch": batch,
@@ -28,4 +31,5 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "backlog": backlog,
     "counts": counts,
     "memory": memory,
+    **GROWTH,
 }

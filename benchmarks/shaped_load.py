@@ -1,6 +1,7 @@
-"""Requests of any shape, of which some may be refused: `python -m benchmarks.shaped_load PORT SHAPE`, as JSON.
+"""Requests of any shape, of which some may be refused: `python -m benchmarks.shaped_load PORT SHAPE`.
 
-Prints messages accepted and refused, seconds, and how busy it was itself.
+The shape is JSON. Prints messages accepted and refused, seconds, the median time of an answer in ms, and how
+busy it was.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import cycle
+from statistics import median
 
 from benchmarks.load import length_of
 from benchmarks.messages import TOPIC
@@ -51,6 +53,7 @@ class Tally:
         self.shape = shape
         self.requests = requests
         self.statuses: Counter[int] = Counter()
+        self.latencies: list[float] = []
         self.failed = b""
         self.deadline = 0.0
 
@@ -89,6 +92,7 @@ class Client(asyncio.Protocol):
     def _note(self, status: int, answer: bytes) -> None:
         tally, self._answer = self._tally, b""
         tally.statuses[status] += 1
+        tally.latencies.append(time.perf_counter() - self._sent_at)
         if status != _ACCEPTED and not (status == _OVERLOADED and tally.shape.refusable):
             tally.failed = tally.failed or answer[:500]
         if tally.failed or time.perf_counter() >= tally.deadline:
@@ -157,6 +161,7 @@ async def _run(port: int, shape: Shape) -> dict[str, float]:
         "messages": tally.statuses[_ACCEPTED] * shape.batch,
         "refused": tally.statuses[_OVERLOADED] * shape.batch,
         "seconds": took,
+        "p50": 1e3 * median(tally.latencies or [0.0]),
         "load": (time.process_time() - cpu) / took,
     }
 

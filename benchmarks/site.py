@@ -20,6 +20,7 @@ class Site:
     folder: str = ""
     kafka: str = ""
     concurrency: int = 64
+    partitions: int = PARTITIONS
 
     @property
     def database(self) -> Path:
@@ -35,7 +36,7 @@ class Site:
                 else {},
                 "delivery": {"concurrency": self.concurrency},
                 "logging": {"file": str(Path(self.folder) / f"{self.topic}-{{process}}.log")},
-                "topics": [{"name": self.topic, "partitions": PARTITIONS, "groups": [GROUP]}],
+                "topics": [{"name": self.topic, "partitions": self.partitions, "groups": [GROUP]}],
             }
         )
 
