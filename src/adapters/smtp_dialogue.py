@@ -1,7 +1,7 @@
 """Commands and replies over an open connection, one at a time (RFC 5321, 4.2).
 
 aiosmtplib's own `execute_command` does the same with a lock and a `wait_for` for each command, and keeps what
-stands behind a reply for the answer to the next one (docs/decisions/0012-mail-by-our-own-dialogue.md).
+stands behind a reply for the answer to the next one (docs/decisions/0014-mail-by-our-own-dialogue.md).
 """
 
 import asyncio
