@@ -11,8 +11,10 @@ from benchmarks.figures import Section
 from benchmarks.growth import GROWTH
 from benchmarks.keys import keys
 from benchmarks.latency import latency
+from benchmarks.mail import mail
 from benchmarks.memory import memory
 from benchmarks.produce import produce
+from benchmarks.sms import sms
 from benchmarks.start import start
 from benchmarks.two_consumers import processes
 from benchmarks.workers import workers
@@ -26,6 +28,8 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "workers": workers,
     "start": start,
     "consume": consume,
+    "mail": mail,
+    "sms": sms,
     "keys": keys,
     "processes": processes,
     "backlog": backlog,

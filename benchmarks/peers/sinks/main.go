@@ -2,7 +2,7 @@
 //
 // `sinks smtp` and `sinks http` print their port. Then each line "COUNT EDGE" on stdin begins a turn: the sink
 // prints "edge" at the EDGE-th message, "edge SECONDS" at the one EDGE before COUNT, and at COUNT
-// "done DISTINCT". It ends with its stdin.
+// "done DIFFERENT"; "late TAKEN" where that takes too long. It ends with its stdin.
 package main
 
 import (
@@ -14,6 +14,8 @@ import (
 	"time"
 )
 
+const patience = 90 * time.Second
+
 // turn is what all connections share. A message is told apart by its id, so that one that comes twice is seen.
 type turn struct {
 	lock        sync.Mutex
@@ -21,6 +23,7 @@ type turn struct {
 	taken       int
 	ids         map[string]struct{}
 	began       time.Time
+	late        *time.Timer
 }
 
 func (t *turn) begin(count, edge int) {
@@ -28,6 +31,11 @@ func (t *turn) begin(count, edge int) {
 	defer t.lock.Unlock()
 	t.count, t.edge, t.taken = count, edge, 0
 	t.ids = make(map[string]struct{}, count)
+	t.late = time.AfterFunc(patience, func() {
+		t.lock.Lock()
+		defer t.lock.Unlock()
+		fmt.Printf("late %d\n", t.taken)
+	})
 }
 
 func (t *turn) take(id []byte) {
@@ -46,6 +54,7 @@ func (t *turn) take(id []byte) {
 		fmt.Printf("edge %.6f\n", time.Since(t.began).Seconds())
 	}
 	if t.taken == t.count {
+		t.late.Stop()
 		fmt.Printf("done %d\n", len(t.ids))
 	}
 }
