@@ -1,7 +1,5 @@
 """Texts end to end: Kafka, engine, template, HTTP, ledger and commit, beside loops that only send."""
 
-from collections.abc import Mapping
-
 from benchmarks.bench import Bench
 from benchmarks.channels import Sink, herald_consumer, sink_for, take_in
 from benchmarks.figures import CPU, RATE, Section, Take, Target, Turn, in_turns
@@ -55,7 +53,7 @@ def _take_floor(bench: Bench, sink: Sink, connections: int, clients: int) -> Tak
 def _take_herald(bench: Bench, sink: Sink, connections: int) -> Take:
     def take(number: int) -> Turn:
         topic = f"sms-{connections}-{number}"
-        channel: Mapping[str, str | int] = {
+        channel: dict[str, str | int] = {
             "url": f"http://127.0.0.1:{sink.port}",
             "connections": connections,
         }

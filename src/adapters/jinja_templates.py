@@ -101,9 +101,12 @@ def _found_in(folder: Path, environment: ImmutableSandboxedEnvironment) -> dict[
 
 def _compile(environment: ImmutableSandboxedEnvironment, name: str) -> Template:
     try:
-        return environment.get_template(name)
+        template = environment.get_template(name)
     except Exception as error:
         raise _fault(name, error) from error
+    # Jinja2 copies them for each rendering, and its own mapping of them takes long to go through.
+    template.globals = dict(template.globals)
+    return template
 
 
 def _values(message: Message) -> dict[str, str]:

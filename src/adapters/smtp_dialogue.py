@@ -8,6 +8,7 @@ import asyncio
 from typing import NamedTuple
 
 _LONGEST_REPLY = 32_768
+_ROOM = 2_048  # for what is read at once; a reply is some fifty octets
 _CODE = 3  # digits
 
 GARBLED = -1
@@ -25,7 +26,7 @@ class Disconnected(ConnectionError):
     """The connection ended."""
 
 
-class SmtpDialogue(asyncio.Protocol):
+class SmtpDialogue(asyncio.BufferedProtocol):
     """What is said over one connection once it is open.
 
     `in_step`: every reply so far was the answer to one command. Once it is not, whatever comes may be late,
@@ -35,8 +36,11 @@ class SmtpDialogue(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self._room = bytearray(_ROOM)
         self._buffer = b""
         self._waiter: asyncio.Future[Reply] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self.in_step = True
         transport.set_protocol(self)
 
@@ -50,12 +54,11 @@ class SmtpDialogue(asyncio.Protocol):
             raise Disconnected("Connection lost")
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         self._waiter = waiter
-        timer = self._loop.call_later(seconds, self._give_up)
+        self._watch(self._loop.time() + seconds)
         try:
             self._transport.write(command)
             return await waiter
         finally:
-            timer.cancel()
             self._waiter = None
 
     def end(self, command: bytes) -> None:
@@ -69,11 +72,15 @@ class SmtpDialogue(asyncio.Protocol):
 
     # What asyncio tells ------------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's wish is not asked for
+        """Kept: for a protocol without one asyncio takes 256 KiB for each reading, and the kernel pays."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._waiter is None or self._waiter.done():
             self.in_step = False  # nobody asked
             return
-        self._buffer += data
+        self._buffer += self._room[:nbytes]
         reply = self._first_reply()
         if reply is not None:
             self.in_step = not self._buffer and reply.code != GARBLED
@@ -83,17 +90,15 @@ class SmtpDialogue(asyncio.Protocol):
         """The first whole reply in the buffer, taken out of it; None while there is none."""
         if len(self._buffer) > _LONGEST_REPLY:
             return Reply(GARBLED, "Response too long")
-        texts = []
-        lines = self._buffer.split(b"\n")
-        rest = lines.pop()
-        for number, line in enumerate(lines):
+        texts, start = [], 0
+        while (end := self._buffer.find(b"\n", start)) >= 0:
+            line, start = self._buffer[start:end], end + 1
             if not line[:_CODE].isdigit():
                 return Reply(GARBLED, f"Malformed SMTP response line: {line.decode(errors='ignore')}")
             texts.append(line[_CODE + 1 :].strip(b" \t\r"))
             if line[_CODE : _CODE + 1] != b"-":
-                self._buffer = b"\n".join([*lines[number + 1 :], rest])
-                text = b"\n".join(texts).decode("utf-8", "surrogateescape")
-                return Reply(int(line[:_CODE]), text)
+                self._buffer = self._buffer[start:]
+                return Reply(int(line[:_CODE]), b"\n".join(texts).decode("utf-8", "surrogateescape"))
         return None
 
     def eof_received(self) -> None:
@@ -101,9 +106,28 @@ class SmtpDialogue(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Disconnected(str(exc) if exc else "Connection lost"))
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _give_up(self) -> None:
-        self._fail(TimeoutError())
+    # Time --------------------------------------------------------------------------------------
+
+    def _watch(self, deadline: float) -> None:
+        """One timer looks from time to time what is due by then: setting one for each command costs more."""
+        self._deadline = deadline
+        if self._timer is not None and self._timer.when() > deadline:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        else:
+            self._fail(TimeoutError())
 
     def _fail(self, error: Exception) -> None:
         self.in_step = False

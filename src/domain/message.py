@@ -178,7 +178,7 @@ def _text(pattern: str, detail: str, limit: int | None = None) -> Fault:
 
 def _is_unicode(value: str) -> bool:
     """A lone surrogate passes some JSON decoders and has no UTF-8 form."""
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _email(address_fault: AddressFault) -> Fault:

@@ -475,6 +475,32 @@ async def test_a_silent_server_is_given_up(server: SmtpTestServer, phase: str) -
     assert outcome.reason.endswith(": no answer in time")
 
 
+async def test_a_connection_that_was_idle_for_longer_than_an_answer_may_take_is_used_again(
+    server: SmtpTestServer,
+) -> None:
+    async with sender_to(server, seconds=QUICK, data_seconds=QUICK) as sender:
+        await sender.send(mail())
+        await asyncio.sleep(3 * QUICK)
+        outcome = await sender.send(mail("two"))
+
+    assert isinstance(outcome, Delivered)
+    assert server.connections == 1
+
+
+async def test_after_a_long_wait_for_the_final_dot_the_next_command_has_its_own_limit(
+    server: SmtpTestServer,
+) -> None:
+    server.next("content", say("250 ok", seconds=2 * QUICK))
+    async with sender_to(server, seconds=QUICK, data_seconds=60.0) as sender:
+        await sender.send(mail())
+        server.next("RCPT", HANG)
+        async with asyncio.timeout(PATIENT):
+            outcome = await sender.send(mail("two"))
+
+    assert isinstance(outcome, Delivered)
+    assert server.connections == 2
+
+
 async def test_a_closed_port_is_named() -> None:
     server = SmtpTestServer()
     async with server:
