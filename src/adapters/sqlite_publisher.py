@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from adapters.deadlines import Deadlines
 from adapters.sqlite_appender import Answer, Appender
 from adapters.sqlite_thread import SqliteThread, tell
 from domain.errors import HeraldError
@@ -51,6 +52,8 @@ class SqlitePublisher:
         self._most_bytes = waiting_bytes
         self._appender = Appender(path, synchronous)
         self._thread = SqliteThread("log-writer")
+        self._is_thread_called = False
+        self._deadlines = Deadlines(publish_timeout_seconds, self._late)
         self._calls: deque[_Call] = deque()
         self._waiting_records = 0
         self._waiting_bytes = 0
@@ -62,11 +65,16 @@ class SqlitePublisher:
         if not self._has_room(len(records), size):
             return [Unconfirmed("too much waits to be written")] * len(records)
         call = self._hand_over(records, size)
+        self._deadlines.add(call)
         try:
-            async with asyncio.timeout(self._seconds):
-                return await call.answered
-        except TimeoutError:
-            return [Unconfirmed(f"the log did not confirm it within {self._seconds:g} s")] * len(records)
+            return await call.answered
+        finally:
+            self._deadlines.drop(call)
+
+    def _late(self, call: _Call) -> None:
+        if not call.answered.done():
+            reason = Unconfirmed(f"the log did not confirm it within {self._seconds:g} s")
+            call.answered.set_result([reason] * len(call.records))
 
     def _has_room(self, count: int, size: int) -> bool:
         """What is alone always has room, however large it is."""
@@ -80,13 +88,22 @@ class SqlitePublisher:
         self._waiting_records += len(records)
         self._waiting_bytes += size
         self._calls.append(call)
-        # A job each call: the first writes all that wait, the others then find nothing to do.
-        self._thread.post(self._write_waiting)
+        self._call_thread()
         return call
+
+    def _call_thread(self) -> None:
+        """A job writes all that wait when its turn comes: another one is needed only from then on."""
+        if not self._is_thread_called:
+            self._is_thread_called = True
+            self._thread.post(self._write_waiting)
 
     def _write_waiting(self) -> None:
         """In the writer's thread."""
+        # Before anything is taken: whoever comes later calls again, whoever came earlier is taken now.
+        self._is_thread_called = False
         taken = list(self._take())
+        if self._calls:
+            self._call_thread()  # and not in a loop: other jobs have their turn too
         if not taken:
             return
         # Who has given up gets nothing written: it was told that it is not confirmed.
