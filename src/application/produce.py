@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from application.counts import ProduceCounts
 from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
@@ -18,8 +19,7 @@ _is_traceparent = re.compile(
 _HEADERS: Headers = (("content-type", b"application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The log has the message safely."""
 
     request_id: str

@@ -197,6 +197,51 @@ def test_the_shortcut_answers_what_the_authority_answers(fields: dict[str, Any],
     assert decode(body) == decode.carefully(body)
 
 
+@given(st.lists(OBJECTS | st.just({}), min_size=1, max_size=4), st.booleans(), st.sampled_from([None, 1]))
+@settings(max_examples=300, deadline=None, database=None)
+def test_many_at_once_are_what_each_is_alone(
+    objects: list[dict[str, Any]],
+    escaped: bool,  # noqa: FBT001
+    indent: int | None,
+) -> None:
+    bodies = [
+        json.dumps({**RIGHT, **fields}, ensure_ascii=escaped, indent=indent).encode("utf-8", "surrogatepass")
+        for fields in objects
+    ]
+    together = decode.many(bodies)
+
+    assert together in (None, [decode(body) for body in bodies])
+
+
+@pytest.mark.parametrize("text", ["Paid.", "Bezahlt: 5 €."])
+def test_many_that_are_right_are_read_at_once(text: str) -> None:
+    bodies = [body_of(message_body=text), body_of(request_id="r-1", key=""), body_of(partition=2)]
+
+    assert decode.many(bodies) == [decode(body) for body in bodies]
+
+
+LINE = body_of()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        # Two objects in one text, and one in two: as many as texts, and none of them right.
+        [LINE + LINE, LINE[:20], LINE[20:]],
+        [LINE[:-1], b"}"],
+        [LINE, b" "],
+        [LINE + b"\r", LINE],
+        [LINE, b"[]"],
+        [LINE, LINE + b","],
+        [LINE, b"{}"],
+        [body_of(expires_at="tomorrow"), LINE],
+        [body_of(email="", phone=None), LINE],
+    ],
+)
+def test_of_many_that_are_not_all_right_each_is_looked_at_alone(texts: list[bytes]) -> None:
+    assert decode.many(texts) is None
+
+
 @given(st.binary(max_size=40), st.integers(0, 200), st.integers(0, 4))
 @settings(max_examples=300, deadline=None, database=None)
 def test_on_damaged_bytes_both_answer_the_same(junk: bytes, at: int, cut: int) -> None:
