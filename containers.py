@@ -19,7 +19,7 @@ from adapters.memory_ledger import MemoryLedger
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, request_id_of
 from adapters.process_end import end_at_once
-from adapters.random_words import RandomWords
+from adapters.random_digits import RandomDigits
 from adapters.sqlite_archive import SqliteDeadLetterArchive
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
@@ -230,7 +230,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     apply_topics = providers.Singleton(ApplyTopics, topic_catalog, topics, dead_letter_days)
-    request_ids = providers.Singleton(RequestIds, clock, providers.Singleton(RandomWords))
+    request_ids = providers.Singleton(RequestIds, clock, providers.Singleton(RandomDigits))
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     read_status = providers.Singleton(ReadStatus, status_view, topics)
     read_lags = providers.Singleton(ReadLags, group_lags, topics, clock)

@@ -72,7 +72,7 @@ class MemoryApi:
         self.counts = ProduceCounts()
         self.lifespan = FakeLifespan()
         self.parts = ApiParts(
-            decode=RequestDecoder(address_fault, RequestIds(self.clock, lambda bits: (1 << bits) - 1)),
+            decode=RequestDecoder(address_fault, RequestIds(self.clock, lambda: "f" * 16)),
             produce=ProduceMessage(self, TOPICS, self.counts),
             unready=self.unready,
             topics=tuple(TOPICS),

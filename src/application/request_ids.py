@@ -4,23 +4,22 @@ from collections.abc import Callable
 
 from domain.ports import Clock
 
-_COUNTER_LIMIT = 1 << 12
-_COUNTER_SEED_BITS = 11
-_VARIANT = 0b10 << 62
-_TAIL_BITS = 62
-_LAST_GROUP_BITS = 48
-_LAST_GROUP = (1 << _LAST_GROUP_BITS) - 1
+_COUNTERS = tuple(f"{number:03x}" for number in range(1 << 12))
+_COUNTER_SEEDS = 1 << 11
+# The variant's two bits, 10, and two random ones (RFC 9562, 4.1).
+_VARIANT = {digit: f"{0b1000 | int(digit, 16) & 0b11:x}" for digit in "0123456789abcdef"}
 
 
 class RequestIds:
     """UUIDs of version 7 (RFC 9562, 5.7): rising within a process also when the clock stands or goes back.
 
     The 12 bits behind the time are a counter (RFC 9562, 6.2, method 1), begun at random in its lower half.
+    `random_digits` gives 16 random hexadecimal digits each time.
     """
 
-    def __init__(self, clock: Clock, random_bits: Callable[[int], int]) -> None:
+    def __init__(self, clock: Clock, random_digits: Callable[[], str]) -> None:
         self._clock = clock
-        self._random_bits = random_bits
+        self._random_digits = random_digits
         self._milliseconds = 0
         self._counter = 0
         self._time = ""
@@ -32,13 +31,13 @@ class RequestIds:
             self._begin(milliseconds)
         else:
             self._counter += 1
-            if self._counter == _COUNTER_LIMIT:
+            if self._counter == len(_COUNTERS):
                 self._begin(self._milliseconds + 1)
-        tail = _VARIANT | self._random_bits(_TAIL_BITS)
-        return f"{self._time}-7{self._counter:03x}-{tail >> _LAST_GROUP_BITS:x}-{tail & _LAST_GROUP:012x}"
+        digits = self._random_digits()
+        return f"{self._time}{_COUNTERS[self._counter]}-{_VARIANT[digits[0]]}{digits[1:4]}-{digits[4:]}"
 
     def _begin(self, milliseconds: int) -> None:
         self._milliseconds = milliseconds
-        self._counter = self._random_bits(_COUNTER_SEED_BITS)
+        self._counter = int(self._random_digits(), 16) % _COUNTER_SEEDS
         time = f"{milliseconds:012x}"
-        self._time = f"{time[:8]}-{time[8:]}"
+        self._time = f"{time[:8]}-{time[8:]}-7"

@@ -19,7 +19,7 @@ LIBRARIES = {
     "message_sighting": set(),
     "outcome_table": set(),
     "process_end": set(),
-    "random_words": set(),
+    "random_digits": set(),
     "smtp": {"aiosmtplib"},
     "sqlite": set(),
     "system_clock": set(),

@@ -6,7 +6,8 @@ from tests.fakes import FakeClock
 
 
 def ids_of(clock: FakeClock) -> RequestIds:
-    return RequestIds(clock, random.Random(7).getrandbits)
+    numbers = random.Random(7)
+    return RequestIds(clock, lambda: f"{numbers.getrandbits(64):016x}")
 
 
 def test_an_id_is_a_uuid_of_version_7() -> None:
@@ -44,3 +45,10 @@ def test_ids_rise_with_the_clock() -> None:
     clock.time += 0.001
 
     assert new_id() > before
+
+
+def test_ids_of_one_millisecond_differ_in_their_random_part_too() -> None:
+    new_id = ids_of(FakeClock())
+    made = [uuid.UUID(new_id()).int & (1 << 62) - 1 for _ in range(1000)]
+
+    assert len(set(made)) == 1000
