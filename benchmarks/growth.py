@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from benchmarks.bench import Bench
 from benchmarks.consumer import Job
 from benchmarks.deliveries import between, command_of, run_measured, site_of
-from benchmarks.figures import P50, Growth, Section, Take, Turn, in_turns
+from benchmarks.figures import P50, RATE, Growth, Section, Take, Turn, in_turns
 from benchmarks.processes import run_module
 from benchmarks.producers import Running, herald, herald_on_kafka, serving
 from benchmarks.shaped_load import Shape
@@ -80,7 +80,16 @@ def growth_partitions(bench: Bench) -> list[Section]:
             for what, (kind, n) in at.items()
             if kind == _CONSUMER
         }
-        return [_section(bench, "growth: partitions", takes, Growth("partitions", at))]
+        section = _section(bench, "growth: partitions", takes, Growth("partitions", at))
+    return [section, _rate_of_a_consumer(section, at)]
+
+
+def _rate_of_a_consumer(section: Section, at: Mapping[str, tuple[str, float]]) -> Section:
+    """Of the same turns: what a consumer waits for is no CPU."""
+    of_consumer = {what: place for what, place in at.items() if place[0] == _CONSUMER}
+    turns = {what: section.turns[what] for what in of_consumer}
+    growth = Growth("partitions", of_consumer, measure=RATE)
+    return Section("growth: partitions, a consumer's rate", turns, growth=growth, floor=None)
 
 
 def growth_keys(bench: Bench) -> list[Section]:
