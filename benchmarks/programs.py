@@ -12,8 +12,6 @@ PACKAGES = {
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
     "mvn": "maven",
-    "smtp-sink": "postfix",
-    "smtp-source": "postfix",
 }
 """Where a package is not called like its program."""
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/go/bin"])
