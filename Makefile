@@ -94,17 +94,16 @@ test-faults: .venv/installed-dev ## real processes and brokers, killed, frozen, 
 
 ARGS ?=
 .PHONY: bench
-bench: .venv/installed-dev ## measure Herald beside its floors and peers; ARGS=--help tells more
+bench: .venv/installed-dev ## measure Herald beside floors and peers, a quarter of an hour; ARGS=--help tells more
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: bench-charts
 bench-charts: .venv/installed-dev ## draw the charts and README's figures from benchmarks/results
 	@$(BIN)/python -m benchmarks.report
 
-GROWTH := growth-batch growth-connections growth-partitions growth-keys growth-backlog
 .PHONY: bench-growth
 bench-growth: .venv/installed-dev ## how costs grow, a chart each; ARGS=--save keeps them
-	@for chart in $(GROWTH); do $(BIN)/python -m benchmarks $$chart $(ARGS) || exit 1; done
+	@$(BIN)/python -m benchmarks growth $(ARGS)
 
 bench-%: .venv/installed-dev ## one section of it, such as bench-produce; ARGS="--rounds 9" for more rounds
 	@$(BIN)/python -m benchmarks $* $(ARGS)

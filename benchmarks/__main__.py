@@ -15,7 +15,7 @@ from benchmarks.processes import Cores, pin
 from benchmarks.programs import ensure, say
 from benchmarks.report import main as report
 from benchmarks.results import COMMITTED, LAST, Run, read, write
-from benchmarks.sections import ASKED_FOR, SECTIONS
+from benchmarks.sections import SECTIONS, chosen
 from benchmarks.table import COLUMNS, not_shown, rows
 from entrypoints.tables import show_table
 from tests.kafka.cluster import KafkaCluster
@@ -27,9 +27,12 @@ ROOT = Path(__file__).parents[1]
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all if none"
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)}; `growth` is all of its; all but growth if none is named",
     )
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each (default: 3)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn of requests (default: 1)")
     parser.add_argument("--no-kafka", action="store_true", help="leave Kafka out")
     parser.add_argument(
@@ -38,7 +41,7 @@ def _arguments() -> argparse.Namespace:
         help="into benchmarks/results, and draw README's figures and the charts",
     )
     given = parser.parse_args()
-    if unknown := set(given.sections) - set(SECTIONS):
+    if unknown := [name for name in given.sections if not chosen([name])]:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     return given
 
@@ -71,7 +74,7 @@ def _bench(given: argparse.Namespace) -> Iterator[Bench]:
         )
 
 
-def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run:
+def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run | None:
     """A section that fails has said why; the others' figures are not lost with it."""
     began = time.monotonic()
     try:
@@ -79,7 +82,7 @@ def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run:
     except SystemExit as reason:
         _note("")
         say(f"{name}: {reason}")
-        return Run(where, [])
+        return None
     _note("")
     say(f"Measured: {name}, in {time.monotonic() - began:.0f} s")
     return run
@@ -121,17 +124,16 @@ def main() -> None:
         "load average": load_average,
     }
     with _bench(given) as bench:
-        wanted = given.sections or [name for name in SECTIONS if name not in ASKED_FOR]
-        runs = {name: _measured(bench, name, where) for name in wanted}
+        runs = {name: _measured(bench, name, where) for name in chosen(given.sections)}
     _note("")
-    measured = {name: run for name, run in runs.items() if run.sections}
+    measured = {name: run for name, run in runs.items() if run and run.sections}
     if measured:
         _show(measured, bench, where)
     for name, run in measured.items():
         write(COMMITTED if given.save else LAST, name, run)
     if given.save:
         report()
-    sys.exit(len(measured) < len(runs))
+    sys.exit(None in runs.values())
 
 
 if __name__ == "__main__":

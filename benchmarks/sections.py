@@ -1,6 +1,6 @@
 """What is measured, by the name that `make bench-NAME` knows. Each is a module of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.backlog import backlog
 from benchmarks.batch import batch
@@ -37,3 +37,14 @@ SECTIONS: Mapping[str, Callable[[Bench], list[Section]]] = {
     "memory": memory,
     **GROWTH,
 }
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """Those of these names; `growth` stands for `growth-batch` and its kind, no name for all but those."""
+    if not names:
+        return [section for section in SECTIONS if section not in ASKED_FOR]
+    return [
+        section
+        for section in SECTIONS
+        if any(section == name or section.startswith(f"{name}-") for name in names)
+    ]

@@ -1,8 +1,11 @@
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from benchmarks.figures import CPU, PEAK, RATE, Growth, Section, Target, Turn
 from benchmarks.report import CHARTS, README, charts, figures, file_name, runs, with_figures
 from benchmarks.results import Run, from_text, to_text
+from benchmarks.sections import ASKED_FOR, SECTIONS, chosen
 
 CIRCUMSTANCES = {
     "machine": "a machine, 2 cores",
@@ -77,6 +80,20 @@ def test_lines_name_their_axis_and_each_point_has_its_place() -> None:
 
     assert {"messages a request", "Kafka", "bare", "1", "500"} <= set(texts(svg))
     assert [len(points.split()) for points in drawn] == [2, 2]  # the line, and its mark in the legend
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["batch"], ["batch"]),
+        (["consume", "produce"], ["produce", "consume"]),
+        (["growth"], [name for name in SECTIONS if name in ASKED_FOR]),
+        (["nothing"], []),
+        ([], [name for name in SECTIONS if name not in ASKED_FOR]),
+    ],
+)
+def test_sections_are_chosen_by_their_names(names: list[str], expected: list[str]) -> None:
+    assert chosen(names) == expected
 
 
 def test_only_what_is_compared_or_grows_is_drawn() -> None:
