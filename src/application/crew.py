@@ -35,6 +35,10 @@ class Crew:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
+    def employs(self, task: asyncio.Task[None]) -> bool:
+        """Whether the task was not dismissed; see `employs_me`."""
+        return task in self._tasks
+
     def employs_me(self) -> bool:
         """Whether the running task was not dismissed. What works for ever has to ask.
 

@@ -46,6 +46,10 @@ class Parts:
 class Dispatcher:
     """A fixed number of workers, one for each message that may be in flight.
 
+    Whoever finds something to send wakes the next before sending it; whoever finds nothing sets the alarm
+    and parks. So one is woken at a time, and none while all that may start fits the one that is awake: a
+    sender that answers at once needs one worker, a slow one gets all of them.
+
     `more_wanted` is called when a shard may be read again that was full, or was held by the breaker.
     """
 
@@ -62,6 +66,7 @@ class Dispatcher:
         self._sending: dict[Delivery, None] = {}  # of those in flight, in order: not answered yet
         self._burying = 0  # of those in flight: the provider has answered them
         self._parked: deque[asyncio.Future[None]] = deque()
+        self._is_waking = False  # one that was parked is about to look
         self._left = asyncio.Event()
         self._crew: Crew | None = None
         self.probe_wanted = False  # every held head had its turn: one more message to probe with
@@ -108,20 +113,12 @@ class Dispatcher:
         return unanswered
 
     def wake(self) -> None:
-        """Wakes as many workers as may start something now, and sets the alarm for what comes later."""
-        now = self._clock.monotonic()
-        if (ready := self._pace.ready_at(now)) > now:
-            self._alarm.set(ready)
-            return
-        if self._breaker.is_open:
-            self._wake_workers(1)
-            due = self._breaker.next_probe
-        else:
-            most = 1 if self._pace.is_capped else self._workers  # that one looks for the next
-            self._wake_workers(min(self._lanes.startable(now), self._free(), most))
-            due = self._lanes.next_due() or now
-        if due > now:
-            self._alarm.set(due)
+        """More may start than before: a parked worker looks, and after it as many as find something."""
+        while self._parked and not self._is_waking:
+            waiter = self._parked.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                self._is_waking = True
 
     def probe_with_held(self) -> None:
         """The log has no other message to probe with: those that are held have their turn again."""
@@ -133,7 +130,7 @@ class Dispatcher:
         """Whether something held could be sent now: if nothing is, that is strange."""
         closed, now = not self._breaker.is_open, self._clock.monotonic()
         may = closed and self._free() > 0 and self._pace.ready_at(now) <= now
-        return may and self._lanes.startable(now) > 0
+        return may and self._lanes.could_start(now)
 
     def expire_overdue(self) -> None:
         """Ends what waits although its time is over: for a retry, behind another one, or for the channel."""
@@ -156,21 +153,24 @@ class Dispatcher:
         return self._parts.books.recorder.unrecorded >= self._workers
 
     async def _work(self, crew: Crew) -> None:
-        while crew.employs_me():
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine always runs in a task
+        while crew.employs(task):
             delivery = self._next()
             if delivery is None:
                 await self._park()
-            else:
-                await self._deliver(delivery)
+                continue
+            if self._lanes.has_waiting:
+                self.wake()
+            await self._deliver(delivery, task)
 
     def _next(self) -> Delivery | None:
         now = self._clock.monotonic()
         if self._pace.ready_at(now) > now:
-            return None  # who took the token has set the alarm
+            return None
         delivery = self._next_probe(now) if self._breaker.is_open else self._next_head(now)
         if delivery is not None and self._pace.is_capped:
             self._pace.take(now)
-            self.wake()
         return delivery
 
     def _next_head(self, now: float) -> Delivery | None:
@@ -189,23 +189,23 @@ class Dispatcher:
         return delivery
 
     async def _park(self) -> None:
+        self._set_alarm()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parked.append(waiter)
         await waiter
+        self._is_waking = False
 
-    def _wake_workers(self, count: int) -> None:
-        while count > 0 and self._parked:
-            waiter = self._parked.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                count -= 1
+    def _set_alarm(self) -> None:
+        """For the next moment at which something may start only because time has passed."""
+        now = self._clock.monotonic()
+        due = self._pace.ready_at(now)
+        if due <= now:
+            due = self._breaker.next_probe if self._breaker.is_open else self._lanes.next_due() or now
+        if due > now:
+            self._alarm.set(due)
 
-    async def _deliver(self, delivery: Delivery) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine always runs in a task
+    async def _deliver(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._in_flight[delivery] = task
-        if delivery.is_retry:
-            self.wake()  # of the retries that came due together the alarm has woken only this one's worker
         try:
             self._parts.tick.check()
             if self._is_expired(delivery):
@@ -218,7 +218,6 @@ class Dispatcher:
             self._lanes.forget(delivery)
             self._end_probe(delivery)
             self._left.set()
-        self.wake()
 
     def _is_expired(self, delivery: Delivery) -> bool:
         return delivery.expires_at is not None and self._clock.now() >= delivery.expires_at
@@ -229,18 +228,15 @@ class Dispatcher:
 
     async def _try(self, delivery: Delivery) -> Outcome:
         self._sending[delivery] = None
-        outcome = await self._ask(delivery)
-        self._sending.pop(delivery, None)
-        return outcome
-
-    async def _ask(self, delivery: Delivery) -> Outcome:
         try:
-            return await self._parts.channel.deliver(delivery.message, probe=delivery.is_probe)
+            outcome = await self._parts.channel.deliver(delivery.message, probe=delivery.is_probe)
         except Exception:
             # Our bug. One message must not stop all others, nor be lost: it is tried again and ends
             # as a dead letter.
             logger.exception("delivering failed by a bug in Herald", extra={"action": "delivery_bug"})
-            return TryAgain("a bug in Herald; its log has the details")
+            outcome = TryAgain("a bug in Herald; its log has the details")
+        self._sending.pop(delivery, None)
+        return outcome
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         self.settled += 1

@@ -128,11 +128,15 @@ class Lanes:
         self._waiting = [entry for entry in self._valid_waiting() if entry[2].shard.shard not in shards]
         heapq.heapify(self._waiting)
 
-    def startable(self, now: float) -> int:
-        """How many `take` would give at least, as far as retries and keys allow."""
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any head waits for its turn or its time."""
+        return bool(self._ready or self._waiting)
+
+    def could_start(self, now: float) -> bool:
+        """Whether `take` would give one."""
         self._skip_ended()
-        due = self._retries < self._retry_limit and self._has_due(now)
-        return len(self._ready) + (1 if due else 0)
+        return bool(self._ready) or (self._retries < self._retry_limit and self._has_due(now))
 
     def next_due(self) -> float | None:
         """When the next retry is due, if one waits."""
