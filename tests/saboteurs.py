@@ -167,7 +167,7 @@ class _LetsOthersPass(Lanes):
         super().retry(delivery, due)
         lane = self._lane_of(delivery)
         if lane is not None and len(lane) > 1 and lane[0] is delivery:
-            lane.popleft()
+            del lane[0]
             self._offer(lane[0])
 
 

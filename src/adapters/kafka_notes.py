@@ -6,8 +6,8 @@ key is the source offset in decimal, by which Kafka's compaction keeps the last 
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from domain.errors import UnknownVersion
 from domain.ledger import (
@@ -37,8 +37,7 @@ _KEY, _NO_KEY = "herald-key", "herald-no-key"
 _OWN_HEADERS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class NoteRecord:
+class NoteRecord(NamedTuple):
     """A note on its way into its topic."""
 
     shard: Shard
@@ -50,14 +49,18 @@ class NoteRecord:
 def record_of_note(shard: Shard, group: str, note: Note) -> NoteRecord:
     """What is written for the note of a shard. Of very long reasons and provider's ids the end is cut off."""
     if isinstance(note, LedgerRecord):
-        place = Shard(ledger_topic(shard.topic, group), shard.partition)
-        return NoteRecord(place, None, _packed(note))
+        return NoteRecord(_ledger_of(shard, group), None, _packed(note))
     place = Shard(deferred_topic(shard.topic, group), shard.partition)
     if isinstance(note, Tombstone):
         return NoteRecord(place, b"%d" % note.offset, None, (_VERSION_HEADER,))
     original = note.record
     headers = (*_own_headers(note), *original.headers)
     return NoteRecord(place, b"%d" % original.offset, original.value, headers)
+
+
+@lru_cache(maxsize=1024)
+def _ledger_of(shard: Shard, group: str) -> Shard:
+    return Shard(ledger_topic(shard.topic, group), shard.partition)
 
 
 def entry_of(_: Shard, record: Any) -> Written:
@@ -92,6 +95,8 @@ def _packed(note: LedgerRecord) -> bytes:
 
 def _cut(text: str) -> bytes:
     """Lone surrogates, which a server's odd bytes may have become, are not for UTF-8."""
+    if not text:
+        return b""
     encoded = text.encode("utf-8", "replace")
     return encoded[:_LONGEST_TEXT].decode("utf-8", "ignore").encode()
 

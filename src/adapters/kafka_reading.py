@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from domain.log import Fetched, Overtaken, Record, Shard
+from domain.log import USUAL_HEADERS, Fetched, Headers, Overtaken, Record, Shard
 
 Polled = Mapping[TopicPartition, "Reading"]
 
@@ -125,6 +125,12 @@ class Readings:
 
 
 def record_of(shard: Shard, record: Any) -> Record:
-    """Our record from aiokafka's. Kafka lets a header's value be null; we take that for empty."""
-    headers = tuple((name, value or b"") for name, value in record.headers)
+    """Our record from aiokafka's."""
+    headers = _headers_of(record.headers)
     return Record(shard, record.offset, record.key, record.value, headers, record.timestamp / 1000)
+
+
+def _headers_of(given: Iterable[tuple[str, bytes | None]]) -> Headers:
+    """Kafka lets a header's value be null; we take that for empty."""
+    headers = tuple([(name, value or b"") for name, value in given])
+    return USUAL_HEADERS if headers == USUAL_HEADERS else headers  # one object for all records that are held

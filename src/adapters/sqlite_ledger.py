@@ -18,7 +18,7 @@ from domain.ledger import (
     State,
     Tombstone,
     Written,
-    notes_bytes,
+    note_bytes,
 )
 from domain.log import Bounds, Record, Shard
 
@@ -154,7 +154,7 @@ def _within_bytes(found: Iterable[Written]) -> Iterator[Written]:
     size = 0
     for written in found:
         yield written
-        size += notes_bytes([written.note])
+        size += note_bytes(written.note)
         if size >= _SLICE_BYTES:
             return
 

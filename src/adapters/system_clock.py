@@ -5,13 +5,10 @@ import time
 
 
 class SystemClock:
-    """Real time."""
+    """Real time. The functions themselves, for several are asked for each message."""
 
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0.0))

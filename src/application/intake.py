@@ -207,4 +207,5 @@ def _unsendable(delivery: Delivery, reason: DeadLetterReason, error: str) -> Uns
 
 def is_for_another(record: Record, group: str) -> bool:
     """Whether the record was put back into its topic for one group alone, and not for this one."""
-    return any(name == FOR_GROUP and value != group.encode() for name, value in record.headers)
+    others = [value for name, value in record.headers if name == FOR_GROUP and value != group.encode()]
+    return bool(others)

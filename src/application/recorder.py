@@ -10,7 +10,7 @@ from application.crew import Crew
 from application.shards import ShardState
 from application.tick import Tick
 from domain.errors import LogUnavailable
-from domain.ledger import LedgerRecord, Note, Written, notes_bytes
+from domain.ledger import LedgerRecord, Note, Written, note_bytes
 from domain.log import Shard
 from domain.ports import Clock, DeliveryLedger
 
@@ -115,16 +115,15 @@ class Recorder:
 
 
 def _records(notes: Sequence[Note]) -> int:
-    return sum(isinstance(note, LedgerRecord) for note in notes)
+    return sum([isinstance(note, LedgerRecord) for note in notes])
 
 
 def _batch(notes: Sequence[Note]) -> list[Note]:
     """The first notes, as many as go together; at least one."""
-    batch: list[Note] = []
+    batch = list(notes[:BATCH])
     size = 0
-    for note in notes[:BATCH]:
-        size += notes_bytes((note,))
-        if batch and size > BATCH_BYTES:
-            break
-        batch.append(note)
+    for count, note in enumerate(batch):
+        size += note_bytes(note)
+        if count and size > BATCH_BYTES:
+            return batch[:count]
     return batch

@@ -1,13 +1,13 @@
 """What a group's own notes say about one shard: who ended, who is open, what must be read again."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from application.sent_window import SentWindow
 from domain.ledger import Deferral, LedgerRecord, Places, State, Written
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A message that was finished, and where the ledger has that."""
 
     position: int
@@ -30,18 +30,19 @@ class ShardLedger:
 
     __slots__ = (
         "_ended",
+        "_next_deferred",
+        "_next_ledger",
         "_tried",
         "deferred",
         "deferred_bytes",
         "forgotten_below",
         "highest_deferred",
         "newest",
-        "next",
         "window",
     )
 
     def __init__(self, window_size: int) -> None:
-        self.next = Places(0, 0)  # behind all that is folded
+        self._next_ledger = self._next_deferred = 0
         self.window = SentWindow(window_size)
         self.newest: LedgerRecord | None = None
         self.forgotten_below = 0  # of the messages below this offset only some are known
@@ -51,13 +52,18 @@ class ShardLedger:
         self._ended: dict[int, Ended] = {}
         self._tried: dict[int, tuple[int, LedgerRecord]] = {}
 
+    @property
+    def next(self) -> Places:
+        """Behind all that is folded."""
+        return Places(self._next_ledger, self._next_deferred)
+
     def fold(self, written: Written) -> None:
-        position, note = written.position, written.note
+        position, note = written
         if isinstance(note, LedgerRecord):
-            self.next = Places(max(self.next.ledger, position + 1), self.next.deferred)
+            self._next_ledger = max(self._next_ledger, position + 1)
             self._fold_record(position, note)
             return
-        self.next = Places(self.next.ledger, max(self.next.deferred, position + 1))
+        self._next_deferred = max(self._next_deferred, position + 1)
         if isinstance(note, Deferral):
             self._keep(position, note)
         else:
@@ -65,7 +71,8 @@ class ShardLedger:
 
     def reach(self, places: Places) -> None:
         """Nothing more stands before these places."""
-        self.next = Places(max(self.next.ledger, places.ledger), max(self.next.deferred, places.deferred))
+        self._next_ledger = max(self._next_ledger, places.ledger)
+        self._next_deferred = max(self._next_deferred, places.deferred)
 
     # Asked by the skip rule -------------------------------------------------------------------
 

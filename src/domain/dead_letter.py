@@ -177,8 +177,10 @@ def returned_id(kept: KeptLetter) -> str:
 
 def given_id(record: Record) -> str | None:
     """What whoever put the record back says is its id; any producer may write such a header."""
-    given = next((value for name, value in record.headers if name == REQUEST_ID), None)
-    return None if given is None else given.decode("utf-8", "replace")
+    for name, value in record.headers:
+        if name == REQUEST_ID:
+            return value.decode("utf-8", "replace")
+    return None
 
 
 def id_without_message(record: Record) -> str:

@@ -6,7 +6,6 @@ or within its deferrals; it may have gaps, and means nothing in another shard.
 What is made for each message is a named tuple: a frozen dataclass takes twice as long.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -17,6 +16,8 @@ from domain.log import Bounds, Record
 
 class State(StrEnum):
     """How a message stood when its group last wrote it down."""
+
+    __hash__ = str.__hash__  # as the text that it equals; an enum's own is Python, and is asked each message
 
     RETRYING = "retrying"
     UNCERTAIN = "uncertain"  # the last answer was lost; it is sent again
@@ -29,7 +30,7 @@ class State(StrEnum):
         return self not in _OPEN
 
 
-_OPEN = frozenset({State.RETRYING, State.UNCERTAIN})
+_OPEN = (State.RETRYING, State.UNCERTAIN)
 
 
 class LedgerRecord(NamedTuple):
@@ -104,9 +105,9 @@ def digest_of(value: bytes | None) -> int:
     return int.from_bytes(blake2b(value or b"", digest_size=8).digest(), "big")
 
 
-def notes_bytes(notes: Sequence[Note]) -> int:
-    """About how many bytes the notes take in a log."""
-    return 128 * len(notes) + sum(note.record.size for note in notes if isinstance(note, Deferral))
+def note_bytes(note: Note) -> int:
+    """About how many bytes the note takes in a log."""
+    return 128 + note.record.size if isinstance(note, Deferral) else 128
 
 
 def ledger_topic(topic: str, group: str) -> str:

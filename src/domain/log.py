@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes], ...]
+USUAL_HEADERS: Headers = (("content-type", b"application/json"),)  # what a record of ours has at the least
 
 
 class Shard(NamedTuple):
