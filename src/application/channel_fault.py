@@ -1,6 +1,8 @@
 """What is wrong with a message for one channel: its recipient there and the texts it would show."""
 
-from domain.message import AddressFault, Message, wrong_fields
+from domain.message import AddressFault, Message, field_fault
+
+_SHOWN = ("topic_name", "message_body", "transaction_id", "customer_id")
 
 
 def channel_fault(message: Message, recipient: str, address_fault: AddressFault) -> str | None:
@@ -8,12 +10,9 @@ def channel_fault(message: Message, recipient: str, address_fault: AddressFault)
 
     `recipient` names the channel's own field: the other channel's bad address is not this one's business.
     """
-    seen = {
-        "topic_name": message.topic_name,
-        "message_body": message.message_body,
-        "transaction_id": message.transaction_id,
-        "customer_id": message.customer_id,
-        recipient: getattr(message, recipient),
-    }
-    errors = wrong_fields(seen, address_fault)
-    return "; ".join(f"{error.pointer.removeprefix('#/')} {error.detail}" for error in errors) or None
+    wrong = [
+        f"{name} {detail}"
+        for name in (*_SHOWN, recipient)
+        if (detail := field_fault(name, getattr(message, name), address_fault))
+    ]
+    return "; ".join(wrong) or None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from application.counts import ProduceCounts
-from domain.log import Headers, NewRecord, Receipt, Shard, Unconfirmed
+from domain.log import USUAL_HEADERS, Headers, NewRecord, Receipt, Shard, Unconfirmed
 from domain.message import FieldError, ProduceRequest
 from domain.partitioning import choose_partition
 from domain.ports import MessagePublisher
@@ -16,7 +16,6 @@ from domain.topic import Topic
 _is_traceparent = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z"
 ).match
-_HEADERS: Headers = (("content-type", b"application/json"),)
 
 
 class Accepted(NamedTuple):
@@ -123,5 +122,5 @@ class ProduceMessage:
 def record_headers(traceparent: str) -> Headers:
     """A record's headers; a `traceparent` that is not well formed (W3C Trace Context, 2.2) is dropped."""
     if traceparent and _is_traceparent(traceparent):
-        return (*_HEADERS, ("traceparent", traceparent.encode()))
-    return _HEADERS
+        return (*USUAL_HEADERS, ("traceparent", traceparent.encode()))
+    return USUAL_HEADERS

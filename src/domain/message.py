@@ -126,6 +126,11 @@ def wrong_fields(fields: Mapping[str, object], address_fault: AddressFault) -> l
     return errors
 
 
+def field_fault(name: str, value: object, address_fault: AddressFault) -> str | None:
+    """What is wrong with one field of the table, or None; absent ones are right."""
+    return None if is_absent(value) else _rules(address_fault)[name](value)
+
+
 def _unknown_fields(fields: Mapping[str, object], rules: Mapping[str, Fault]) -> Iterator[FieldError]:
     unknown = [name for name in fields if name not in rules]
     for name in islice(unknown, _SHOWN_UNKNOWN):
@@ -178,7 +183,13 @@ def _text(pattern: str, detail: str, limit: int | None = None) -> Fault:
 
 def _is_unicode(value: str) -> bool:
     """A lone surrogate passes some JSON decoders and has no UTF-8 form."""
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _email(address_fault: AddressFault) -> Fault:

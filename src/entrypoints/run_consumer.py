@@ -14,6 +14,7 @@ from entrypoints.child_process import ParentLink, end_with_parent, tell_when_rea
 from entrypoints.consumer_metrics import ConsumerMetrics
 from entrypoints.consumer_probes import ConsumerProbes, serving_probes
 from entrypoints.logs import configure_logging, say
+from entrypoints.rare_collections import rare_collections
 from entrypoints.screen import tell
 from entrypoints.settings import Loaded
 from entrypoints.stop_signals import stopping_on_signals
@@ -95,7 +96,8 @@ class ConsumerProcess:
                     pruning = asyncio.create_task(retention.run())
                     stack.callback(pruning.cancel)
             self._is_open = True
-            await self._engine.run(stop)
+            with rare_collections():
+                await self._engine.run(stop)
 
     def _announce(self, port: int) -> None:
         if not self._link.is_supervised:
