@@ -117,7 +117,10 @@ class Smtp(Section):
     sender: Annotated[str, AfterValidator(rules.mail_sender)] = Field(
         default="Herald <no-reply@herald.localhost>", description="From: an address, or Name <address>"
     )
-    connections: Annotated[int, Field(ge=1, le=10000)] = Field(default=16, description="Kept open and reused")
+    connections: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=16,
+        description="Most at once; none is used again after 100 mails, 300 s, or 20 s idle",
+    )
     timeout_seconds: Seconds = Field(default=10, description="For connecting and for each command")
     data_timeout_seconds: Seconds = Field(
         default=60, description="For the answer to the final dot; too short a wait sends the mail twice"
@@ -141,7 +144,9 @@ class Sms(Section):
         default="+15005550006",
         description="From: a number, a short code or a name of up to 11 letters and digits",
     )
-    connections: Annotated[int, Field(ge=1, le=10000)] = Field(default=32, description="Kept open and reused")
+    connections: Annotated[int, Field(ge=1, le=10000)] = Field(
+        default=32, description="Most at once; none is used again after 4 s idle"
+    )
     timeout_seconds: Seconds = Field(default=10, description="For connecting and for the answer")
     max_per_second: Rate = Field(
         default=0, description="Most texts a second of one consumer process; 0: no cap"

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 import respx
 
+from adapters import http_sms
 from adapters.http_sms import HttpSmsSender, SmsProvider
 from domain.errors import HeraldError
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
 from domain.ports import Text
+from tests import pages
 from tests.contracts.sender import RECIPIENTS, Provider, SenderContract
 from tests.sms_provider import CLOSE, HANG, HttpAnswer, SmsTestProvider, answer, error
 from tests.tls_certificate import make_certificate
@@ -416,6 +418,10 @@ def test_a_url_that_is_none_is_an_error_at_once(url: str) -> None:
         HeraldError, match=r"^sms.url '.*' is not a URL: write it as https://api.example.com\Z"
     ):
         HttpSmsSender(settings_for(url))
+
+
+def test_the_settings_page_says_how_long_a_connection_is_kept() -> None:
+    assert f"none is used again after {http_sms._KEEP_ALIVE_SECONDS:.0f} s idle" in pages.page("settings.md")
 
 
 def test_a_token_is_never_shown() -> None:

@@ -11,6 +11,7 @@ from adapters.smtp import KeepAlive, SmtpEmailSender, SmtpServer, sender_domain
 from domain.errors import HeraldError
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
 from domain.ports import Mail
+from tests import pages
 from tests.contracts.sender import RECIPIENTS, Provider, SenderContract
 from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say, say_and_close
 
@@ -681,6 +682,12 @@ async def test_leaving_while_the_server_is_being_connected_to_ends_it(server: Sm
     outcome = await on_its_way
 
     assert isinstance(outcome, ChannelDown)
+
+
+def test_the_settings_page_says_how_long_a_connection_is_used() -> None:
+    said = f"none is used again after {DEFAULT.mails} mails, {DEFAULT.age_seconds:.0f} s"
+
+    assert f"{said}, or {DEFAULT.idle_seconds:.0f} s idle" in pages.page("settings.md")
 
 
 def test_the_senders_domain_is_read_from_the_setting() -> None:
