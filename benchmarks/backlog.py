@@ -1,5 +1,4 @@
-"""A million messages wait: what a consumer's memory grows to, and whether it gets slower on its
-way.
+"""A million messages wait: what a consumer's memory grows to, and whether it gets slower.
 
 The provider answers at once, so nothing but Herald says how fast it goes. The million takes about a minute,
 so there is one turn, whatever the rounds, and on one log: Kafka, or SQLite where Kafka is left out.
@@ -7,7 +6,7 @@ so there is one turn, whatever the rounds, and on one log: Kafka, or SQLite wher
 
 from benchmarks.bench import Bench
 from benchmarks.consumer import Job
-from benchmarks.deliveries import between, command_of, fill_topic, run_measured, site_of
+from benchmarks.deliveries import between, fill_topic, run_consumer, site_of
 from benchmarks.figures import PEAK, RATE, Measure, Section, Target
 
 LAST_TO_FIRST = Measure("last 100,000 : first 100,000", "", digits=2, more=True)
@@ -25,7 +24,7 @@ def backlog(bench: Bench) -> list[Section]:
     bench.note("a million messages: delivering them")
     end = _MESSAGES - _EDGE
     job = Job(site=site, count=_MESSAGES, marks=(_EDGE, _EDGE + _STRETCH, end - _STRETCH, end))
-    result = run_measured(bench, command_of(job), _PATIENCE_SECONDS)
+    result = run_consumer(bench, job, _PATIENCE_SECONDS)
     first, after_first, before_last, last = result["marks"]
     ratio = between(before_last, last).figures[RATE] / between(first, after_first).figures[RATE]
     turn = between(first, last).beside({PEAK: result["peak_mb"], LAST_TO_FIRST: ratio})

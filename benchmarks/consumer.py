@@ -1,13 +1,12 @@
-"""A consumer that is measured: `python -m benchmarks.consumer JOB`, the job as JSON.
+"""A consumer that is measured: `python -m benchmarks.consumer JOB LINK`, the job as JSON.
 
-It is the process that `herald consumer email` starts, with its health, metrics, log file, topics, ledger
-and dead letters; only what a mail server would take is counted here instead. Like such a process it says on
-its link, here stdout, when it is ready, and it ends at SIGTERM, which it sends itself once it has delivered
-enough. The last line is the result.
+It is the process that `herald run` starts for the email group, with its health, metrics, log file, topics,
+ledger and dead letters; only what a mail server would take is counted here instead. LINK is the open file
+by which its supervisor learns that it is ready. It ends at SIGTERM, which it sends itself once it has
+delivered enough, and prints the result.
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -29,11 +28,9 @@ from benchmarks.site import GROUP, Site
 from containers import Container
 from domain.message import Message
 from domain.outcome import Delivered, Outcome
-from entrypoints.child_process import ParentLink
-from entrypoints.logs import configure_logging
-from entrypoints.run_consumer import serve_consumer
+from entrypoints.run_consumer import run_consumer
+from entrypoints.settings import Loaded
 
-_STDOUT = 1
 _SAMPLE_SECONDS = 0.05
 
 
@@ -66,6 +63,8 @@ class Meter(NotifyByEmail):
         self._seconds = job.answer_seconds
         self._marks_at = frozenset(job.marks)
         self._takes_ages = job.ages
+        self._samples = job.samples
+        self._sampling: asyncio.Task[None] | None = None
         self._delivered = 0
         self.marks: list[tuple[int, float, float]] = []
         self.ages: list[tuple[float, float]] = []
@@ -73,6 +72,8 @@ class Meter(NotifyByEmail):
     async def deliver(self, message: Message | None, *, probe: bool = False) -> Outcome:  # noqa: ARG002
         if self._seconds:
             await asyncio.sleep(self._seconds)
+        if self._samples and self._sampling is None:
+            self._sampling = asyncio.create_task(self._mark_regularly())
         if self._takes_ages and not self._note_age(message):
             return Delivered()
         self._delivered += 1
@@ -92,22 +93,21 @@ class Meter(NotifyByEmail):
     def mark(self) -> None:
         self.marks.append((self._delivered, time.monotonic(), time.process_time()))
 
-    async def mark_regularly(self) -> None:
+    async def _mark_regularly(self) -> None:
         while True:
             self.mark()
             await asyncio.sleep(_SAMPLE_SECONDS)
 
 
-async def _herald(job: Job, container: Container, meter: Meter) -> None:
-    container.channel.override(providers.Object(meter))
+def _herald(job: Job, container: Container, meter: Meter, link: int) -> int:
+    # Functions, because what a container is given as an object it copies.
+    Container.channel.override(providers.Callable(lambda: meter))
     if job.site.log == "memory":
-        await fill(container, job.site.topic, job.count)
+        asyncio.run(fill(container, job.site.topic, job.count))
+        broker = container.memory_broker()
+        Container.memory_broker.override(providers.Callable(lambda: broker))
         _put_out_of_sight()
-    with contextlib.closing(configure_logging(container.settings().logging, f"consumer-{GROUP}")):
-        marking = asyncio.create_task(meter.mark_regularly()) if job.samples else None
-        await serve_consumer(container, GROUP, ParentLink(_STDOUT))
-        if marking:
-            marking.cancel()
+    return run_consumer(Loaded(job.site.settings(), {}), GROUP, supervised_by=link)
 
 
 def _put_out_of_sight() -> None:
@@ -116,13 +116,13 @@ def _put_out_of_sight() -> None:
     gc.freeze()
 
 
-async def _floor(job: Job, container: Container, meter: Meter) -> None:
+async def _floor(job: Job, container: Container, meter: Meter) -> int:
     """Without an engine: at once, one task decodes and delivers; slowly, as many tasks only wait."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if job.answer_seconds:
         turns = iter(range(job.count))
         await asyncio.gather(*(_wait_in_turn(meter, turns) for _ in range(job.site.concurrency)))
-        return
+        return 0
     await fill(container, job.site.topic, job.count)
     _put_out_of_sight()
     broker = container.memory_broker()
@@ -131,6 +131,7 @@ async def _floor(job: Job, container: Container, meter: Meter) -> None:
         message = decode_record(record)
         assert isinstance(message, Message)
         await meter.deliver(message)
+    return 0
 
 
 async def _wait_in_turn(meter: Meter, turns: Any) -> None:
@@ -152,5 +153,10 @@ if __name__ == "__main__":
     is_floor = job.site.log == "none"
     container = Site(log="memory", topic=job.site.topic).container() if is_floor else job.site.container()
     meter = Meter(job, container)
-    asyncio.run((_floor if is_floor else _herald)(job, container, meter))
+    failed = (
+        asyncio.run(_floor(job, container, meter))
+        if is_floor
+        else _herald(job, container, meter, int(sys.argv[2]))
+    )
     print(json.dumps(_result(meter)))
+    sys.exit(failed)

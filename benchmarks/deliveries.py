@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,11 +28,14 @@ def fill_topic(site: Site, count: int) -> None:
 
 
 class RunningConsumer:
-    """A consumer that is ready when the block begins, and gone after it, also where the block fails."""
+    """A consumer on the measured core, with us as its supervisor; gone after the block, however that ends."""
 
     def __init__(self, bench: Bench, job: Job) -> None:
+        self._link, link = socket.socketpair()
+        command = module("consumer", json.dumps(asdict(job)), str(link.fileno()))
         pin(bench.cores.measured)
-        self._process = subprocess.Popen(command_of(job), stdout=subprocess.PIPE)
+        with link:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[link.fileno()])
         pin(bench.cores.others)
 
     def __enter__(self) -> Self:
@@ -42,20 +46,20 @@ class RunningConsumer:
     ) -> None:
         self._process.kill()
         self._process.communicate()
+        self._link.close()
 
     def await_ready(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if "ready" in json.loads(line):
+        with self._link.makefile() as lines:
+            if any("ready" in json.loads(line) for line in lines):
                 return
         raise SystemExit("a consumer did not start; its error stands above")
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
-    def result(self) -> dict[str, Any]:
+    def result(self, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """What it prints once it has delivered enough or was stopped."""
-        printed, _ = self._process.communicate(timeout=PATIENCE_SECONDS)
+        printed, _ = self._process.communicate(timeout=patience_seconds)
         if self._process.returncode:
             raise SystemExit("a consumer failed; its error stands above")
         answer: dict[str, Any] = json.loads(printed.splitlines()[-1])
@@ -68,17 +72,17 @@ def forget_deliveries(site: Site) -> None:
         left.unlink()
 
 
-def command_of(job: Job) -> list[str]:
-    return module("consumer", json.dumps(asdict(job)))
+def run_consumer(bench: Bench, job: Job, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    """Runs a consumer until it has delivered enough; its result."""
+    with RunningConsumer(bench, job) as consumer:
+        return consumer.result(patience_seconds)
 
 
-def run_measured(
-    bench: Bench, command: Sequence[str], patience_seconds: float = PATIENCE_SECONDS
-) -> dict[str, Any]:
+def run_measured(bench: Bench, command: Sequence[str]) -> dict[str, Any]:
     """Runs a program to its end on the measured core; the JSON object that it prints last."""
     pin(bench.cores.measured)
     try:
-        return run(command, patience_seconds=patience_seconds)
+        return run(command)
     finally:
         pin(bench.cores.others)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 from benchmarks.bench import Bench
 from benchmarks.consumer import Job
-from benchmarks.deliveries import between, command_of, run_measured, site_of
+from benchmarks.deliveries import between, run_consumer, site_of
 from benchmarks.figures import P50, RATE, Growth, Section, Take, Turn, in_turns
 from benchmarks.processes import run_module
 from benchmarks.producers import Running, herald, herald_on_kafka, serving
@@ -166,7 +166,7 @@ def _deliveries(bench: Bench, count: int, *, partitions: int = 6, keys: int = 1_
         site = replace(site_of(bench, "kafka", topic), partitions=partitions)
         run_module("fill", json.dumps(asdict(site)), str(count), str(keys), patience_seconds=600)
         job = Job(site=site, count=count, marks=(_EDGE, count - _EDGE))
-        return between(*run_measured(bench, command_of(job))["marks"])
+        return between(*run_consumer(bench, job)["marks"])
 
     return take
 
