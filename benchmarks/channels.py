@@ -11,7 +11,7 @@ from benchmarks.bench import Bench
 from benchmarks.builds import go_peer
 from benchmarks.deliveries import fill_topic, site_of
 from benchmarks.figures import Turn
-from benchmarks.processes import PATIENCE_SECONDS, Server, cpu_seconds, pin
+from benchmarks.processes import PATIENCE_SECONDS, Server, cpu_seconds, pin, tied
 from benchmarks.site import PARTITIONS
 
 _HERALD = str(Path(sys.executable).parent / "herald")
@@ -53,7 +53,7 @@ def take_in(bench: Bench, sink: Sink, command: Sequence[str], count: int, edge: 
     said = bench.folder / "sender.log"
     pin(bench.cores.measured)
     with said.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(tied(command), stdout=output, stderr=output)
     pin(bench.cores.others)
     try:
         sink.hear("edge")

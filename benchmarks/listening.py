@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.processes import PATIENCE_SECONDS, cpu_seconds
+from benchmarks.processes import PATIENCE_SECONDS, cpu_seconds, tied
 
 _POLL_SECONDS = 0.02
 _OURS = "HERALD_"
@@ -44,7 +44,7 @@ class Program:
         self._complaints = folder / "stderr.log"
         with self._complaints.open("wb") as complaints:
             self._process = subprocess.Popen(
-                command,
+                tied(command),
                 cwd=folder,
                 env=environment(given),
                 stdin=subprocess.DEVNULL,

@@ -69,9 +69,14 @@ def _children(pid: int) -> list[int]:
     return [int(child) for listed in lists for child in listed.read_text().split()]
 
 
+def tied(command: Sequence[str]) -> list[str]:
+    """The command of the same program that is killed when we end, however we end."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("tied.py")), *command]
+
+
 def run(command: Sequence[str], *, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """Runs a program to its end; the JSON object that it prints last."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, timeout=patience_seconds)
+    done = subprocess.run(tied(command), check=False, stdout=subprocess.PIPE, timeout=patience_seconds)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed; its error stands above")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -8,7 +8,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import START, Section, Target, Turn, in_turns
 from benchmarks.listening import end, environment, status
 from benchmarks.messages import bodies
-from benchmarks.processes import PATIENCE_SECONDS, pin
+from benchmarks.processes import PATIENCE_SECONDS, pin, tied
 from benchmarks.producers import HERALD
 from tests.kafka.cluster import free_ports
 
@@ -44,7 +44,7 @@ def _seconds_to_first_202(folder: Path) -> float:
     with (folder / "output.log").open("wb") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [HERALD, "run"],
+            tied([HERALD, "run"]),
             cwd=folder,
             env=environment(given),
             stdin=subprocess.DEVNULL,
