@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +43,8 @@ def _arguments() -> argparse.Namespace:
         help="into benchmarks/results, and draw README's figures and the charts",
     )
     given = parser.parse_args()
+    if given.rounds < 1 or given.seconds <= 0:
+        parser.error("--rounds is at least 1, --seconds more than 0")
     if unknown := [name for name in given.sections if not chosen([name])]:
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
     return given
@@ -79,12 +83,13 @@ def _measured(bench: Bench, name: str, where: Mapping[str, str]) -> Run | None:
     began = time.monotonic()
     try:
         run = Run(where, SECTIONS[name](bench))
-    except SystemExit as reason:
+    except (SystemExit, subprocess.TimeoutExpired) as reason:
         _note("")
         say(f"{name}: {reason}")
         return None
     _note("")
-    say(f"Measured: {name}, in {time.monotonic() - began:.0f} s")
+    took = f"Measured: {name}, in {time.monotonic() - began:.0f} s"
+    say(took if run.sections else f"Left out: {name}, for what it needs is not here")
     return run
 
 
@@ -94,8 +99,8 @@ def _show(runs: Mapping[str, Run], bench: Bench, where: Mapping[str, str]) -> No
     for line in dict.fromkeys(line for section in sections for line in not_shown(section)):
         print(f"Not shown: {line} in this run.")
     print(
-        f"\nMedian and spread (least to most) of {where['rounds']} rounds in turns;"
-        " ratios are taken round by round."
+        f"\nMedian and spread (least to most) of {where['rounds']} rounds in turns, of fewer where a turn is"
+        " long; ratios are taken round by round."
         f"\nThe load generator was busy at most {max(section.load for section in sections):.0%} of a turn;"
         f" load average before the run {where['load average']}."
         f"\n{in_a_line(where)}; {bench.cores}."
@@ -137,4 +142,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended so, it tidies up too
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
