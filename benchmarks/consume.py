@@ -100,19 +100,21 @@ def _takes_of_peers(
     takes = {}
     if python := python_peer("faststream"):
         command = [str(python), str(PEERS / "faststream")]
-        takes[FASTSTREAM] = _take_peer(bench, command, min(count, _FASTSTREAM), seconds, topic_of)
+        takes[FASTSTREAM] = _take_peer(
+            bench, "faststream", command, min(count, _FASTSTREAM), seconds, topic_of
+        )
     if class_path := java_peer("parallel_consumer"):
         command = [program("java") or "java", "-cp", class_path, "Consumer"]
-        takes[PARALLEL_CONSUMER] = _take_peer(bench, command, count, seconds, topic_of)
+        takes[PARALLEL_CONSUMER] = _take_peer(bench, "parallel", command, count, seconds, topic_of)
     return takes
 
 
 def _take_peer(
-    bench: Bench, command: list[str], count: int, seconds: float, topic_of: Callable[[int], str]
+    bench: Bench, name: str, command: list[str], count: int, seconds: float, topic_of: Callable[[int], str]
 ) -> Take:
     def take(number: int) -> Turn:
         topic = topic_of(number)
-        job = {"kafka": bench.kafka, "topic": topic, "group": f"{topic}-peer-{len(command)}", "count": count}
+        job = {"kafka": bench.kafka, "topic": topic, "group": f"{topic}-{name}", "count": count}
         answer = run_measured(bench, [*command, json.dumps({**job, "answer_seconds": seconds})])
         return Turn.counted(answer["messages"], answer["seconds"], answer["cpu"])
 
