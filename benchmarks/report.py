@@ -1,25 +1,32 @@
-"""`python -m benchmarks.report`: charts and README's figures from the committed results."""
+"""`python -m benchmarks.report`: charts, README's figures and the page of all, from the committed results."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.charts import bars, lines, title
 from benchmarks.circumstances import in_a_line
-from benchmarks.figures import Section
-from benchmarks.results import COMMITTED, Run, names, read
-from benchmarks.table import target_cells
+from benchmarks.figures import Section, Target
+from benchmarks.results import COMMITTED, Run, read
+from benchmarks.sections import SECTIONS
+from benchmarks.table import COLUMNS, rows, target_cells
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGE = COMMITTED / "README.md"
 CHARTS = ROOT / "docs" / "charts"
 COMPARED = ("produce", "batch", "consume")
 """The results whose CPU is drawn as bars."""
+_IN_README = ("produce", "deliver at once")
+"""The sections whose bars are shown there too."""
+_ELSEWHERE = ("memory",)
+"""The results whose targets are no promise of speed: docs/memory.md has them."""
 _BLOCK = re.compile(r"(<!-- figures: .* -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
 def runs(folder: Path = COMMITTED) -> dict[str, Run]:
-    found = {name: read(folder, name) for name in names(folder)}
+    """What was kept, in the order of the table."""
+    found = {name: read(folder, name) for name in SECTIONS}
     return {name: run for name, run in found.items() if run is not None}
 
 
@@ -42,25 +49,54 @@ def file_name(section: Section) -> str:
 
 
 def figures(of: Mapping[str, Run]) -> str:
-    """Every target as a row of a Markdown table, the charts that compare, where and when all was measured."""
-    rows = [row for run in of.values() for section in run.sections for row in _rows(section)]
-    table = ["| what | measured | must | aim |", "|---|---|---|---|", *rows, ""]
-    lines = [*(table if rows else []), *_images(of), *_sources(of)]
-    return "".join(f"{line}\n" for line in lines)
+    """The targets as a Markdown table, the charts that compare most, where and when all was measured."""
+    wanted = {name: run for name, run in of.items() if name not in _ELSEWHERE and any(_targets(run))}
+    cells = [cell for run in wanted.values() for cell in _targets(run)]
+    table = _markdown(("what", "measured", "must", "aim"), cells) if cells else []
+    return _text([*table, *_images(wanted), *_sources(wanted)])
 
 
-def _rows(section: Section) -> Iterator[str]:
-    for target in section.targets:
-        figure, must, aim = target_cells(section, target)
-        if figure and target.what in section.shown:
-            yield f"| {section.name}: {target.what} | {figure} | {must} | {aim} |"
+def _targets(run: Run) -> Iterator[list[str]]:
+    """Those that something is wanted of; a ratio that is only shown stands on the page of all figures."""
+    for section in run.sections:
+        for target in section.targets:
+            cells = target_cells(section, target)
+            if _is_wanted(target) and cells[0] and target.what in section.shown:
+                yield [f"{section.name}: {target.what}", *cells]
+
+
+def _is_wanted(target: Target) -> bool:
+    return target.must is not None or target.aim is not None
 
 
 def _images(of: Mapping[str, Run]) -> Iterator[str]:
-    compared = {name: of[name] for name in COMPARED if name in of}
-    titles = {file_name(section): title(section) for run in compared.values() for section in run.sections}
-    for file in charts(compared):
-        yield from (f"![{titles[file]}](docs/charts/{file})", "")
+    for name, run in of.items():
+        for section in run.sections:
+            if section.name in _IN_README and (file := file_name(section)) in charts({name: run}):
+                yield from (f"![{title(section)}](docs/charts/{file})", "")
+
+
+def page(of: Mapping[str, Run]) -> str:
+    """All rows of all results."""
+    head = ["# Results", "", "Made by `make bench-charts` from the files beside it, not by hand.", ""]
+    return _text([*head, *(line for run in of.values() for line in _on_page(run))])
+
+
+def _on_page(run: Run) -> Iterator[str]:
+    for section in run.sections:
+        yield from (f"## {section.name}", "")
+        yield from _markdown(COLUMNS[1:], [row[1:] for row in rows(section)])
+        rounds = max(map(len, section.turns.values()), default=0)
+        yield from (f"Rounds: {rounds}. {in_a_line(run.circumstances)}.", "")
+
+
+def _markdown(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    lines = [columns, ["---"] * len(columns), *cells]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _sources(of: Mapping[str, Run]) -> Iterator[str]:
@@ -84,6 +120,7 @@ def main() -> None:
             old.unlink()
     for file, svg in drawn.items():
         (CHARTS / file).write_text(svg)
+    PAGE.write_text(page(found))
     README.write_text(with_figures(README.read_text(), found))
 
 

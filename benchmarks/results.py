@@ -37,10 +37,6 @@ def read(folder: Path, name: str) -> Run | None:
     return from_text(file.read_text()) if file.exists() else None
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(file.stem for file in folder.glob("*.jsonl"))
-
-
 def to_text(run: Run) -> str:
     lines = [
         {"run": dict(run.circumstances)},

@@ -3,7 +3,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.figures import CPU, PEAK, RATE, Growth, Section, Target, Turn
-from benchmarks.report import CHARTS, README, charts, figures, file_name, runs, with_figures
+from benchmarks.report import CHARTS, PAGE, README, charts, figures, file_name, page, runs, with_figures
 from benchmarks.results import Run, from_text, to_text
 from benchmarks.sections import ASKED_FOR, SECTIONS, chosen
 
@@ -100,13 +100,14 @@ def test_only_what_is_compared_or_grows_is_drawn() -> None:
     assert charts({"start": run(Section("start", TURNS))}) == {}
 
 
-def test_readme_gets_a_line_for_each_target_that_has_its_peer() -> None:
+def test_readme_gets_a_line_for_each_wanted_target_that_has_its_peer() -> None:
     lacking = Section("start", {HERALD: TURNS[HERALD]}, TARGETS[:1])
-    text = figures({"produce": run(Section("produce", TURNS, TARGETS)), "start": run(lacking)})
+    shown = Target(HERALD, CPU, beside=FLOOR)
+    text = figures({"produce": run(Section("produce", TURNS, (*TARGETS, shown))), "start": run(lacking)})
 
     assert text.splitlines() == [
         "| what | measured | must | aim |",
-        "|---|---|---|---|",
+        "| --- | --- | --- | --- |",
         f"| produce: {HERALD} | CPU 1.20 x Go gin | at most 1.3: ok | at most 1: missed |",
         f"| produce: {HERALD} | rate 100 /s | at least 90: ok |  |",
         "",
@@ -116,14 +117,25 @@ def test_readme_gets_a_line_for_each_target_that_has_its_peer() -> None:
     ]
 
 
+def test_readme_leaves_out_what_has_no_target_and_bounds_of_memory() -> None:
+    bounded = run(Section("memory of an API process", TURNS, TARGETS))
+
+    assert figures({"growth": run(Section("growth", TURNS, growth=GROWTH)), "memory": bounded}) == ""
+
+
+def test_the_page_has_every_row_and_every_ratio() -> None:
+    text = page({"produce": run(Section("produce", TURNS, (Target(HERALD, CPU, beside=FLOOR),)))})
+
+    assert "## produce" in text
+    assert f"| {FLOOR} | 100 /s | 100 to 100 | 15.0 | 10.0 to 20.0 | 1.00 | 1.00 |  |" in text
+    assert "CPU 3.00 x floor: bare |" in text
+    assert "Rounds: 2. a machine, 2 cores, Python 3.11, Linux, 2026-01-01, commit abc." in text
+
+
 def test_readme_is_changed_between_its_marks_alone() -> None:
     readme = "before\n<!-- figures: made -->\nold\n<!-- end of figures -->\nafter\n"
 
-    assert with_figures(readme, {"start": run()}) == (
-        "before\n<!-- figures: made -->\n"
-        "a machine, 2 cores, Python 3.11, Linux, 2026-01-01, commit abc.\n"
-        "<!-- end of figures -->\nafter\n"
-    )
+    assert with_figures(readme, {}) == ("before\n<!-- figures: made -->\n<!-- end of figures -->\nafter\n")
 
 
 def test_the_charts_in_the_repository_are_drawn_from_the_results_in_it() -> None:
@@ -135,6 +147,7 @@ def test_readmes_figures_are_those_of_the_results_in_the_repository() -> None:
 
     assert "<!-- figures:" in readme
     assert readme == with_figures(readme, runs())
+    assert PAGE.read_text() == page(runs())
 
 
 def test_each_section_has_a_chart_of_its_own() -> None:
