@@ -79,6 +79,12 @@ class SmsTestProvider:
             self._something_seen.clear()
             await self._something_seen.wait()
 
+    async def has_at_most(self, connections: int) -> None:
+        """Returns when no more than these are open."""
+        while len(self._writers) > connections:
+            self._something_seen.clear()
+            await self._something_seen.wait()
+
     def write(self, data: bytes) -> None:
         """To every client, out of turn."""
         for writer in self._writers:
@@ -119,6 +125,7 @@ class SmsTestProvider:
             writer.transport.abort()
             self._tasks.discard(task)
             self._writers.discard(writer)
+            self._something_seen.set()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")

@@ -159,10 +159,12 @@ class HttpSmsSender:
         line = self._take_line()
         try:
             await _read(line.client, request, exchange)
-        finally:
-            line.used_at = time.monotonic()
-            if line in self._all:  # else the sender was left meanwhile
-                self._idle.append(line)
+        except BaseException:  # after some cancels httpx would keep the connection, and never use it again
+            await self._close(line)
+            raise
+        line.used_at = time.monotonic()
+        if line in self._all:  # else the sender was left meanwhile
+            self._idle.append(line)
         await self._close_unused(line.used_at)
 
     def _take_line(self) -> _Line:
@@ -175,9 +177,11 @@ class HttpSmsSender:
 
     async def _close_unused(self, now: float) -> None:
         while self._idle and now - self._idle[0].used_at > _KEEP_ALIVE_SECONDS:
-            line = self._idle.popleft()
-            self._all.discard(line)
-            await line.client.aclose()
+            await self._close(self._idle.popleft())
+
+    async def _close(self, line: _Line) -> None:
+        self._all.discard(line)
+        await line.client.aclose()
 
     def _new_client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -252,7 +256,7 @@ def _messages_url(provider: SmsProvider) -> httpx.URL:
         url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host:
         raise HeraldError(f"sms.url {provider.url!r} is not a URL: write it as https://api.example.com")
-    return url
+    return url.copy_with(username="", password="")  # httpx would log in with them, and not with the settings
 
 
 def _is_loopback(host: str) -> bool:

@@ -105,6 +105,16 @@ async def test_a_text_is_posted_as_the_messages_api_wants_it(
     assert received.headers["authorization"] == "Basic " + base64.b64encode(b"AC0:s3cret").decode()
 
 
+async def test_a_login_within_the_url_does_not_replace_the_one_of_the_settings(
+    server: SmsTestProvider,
+) -> None:
+    async with HttpSmsSender(settings_for(server.url.replace("//", "//who:else@"))) as sender:
+        await sender.send(text())
+
+    expected = "Basic " + base64.b64encode(b"AC0:s3cret").decode()
+    assert server.texts[0].headers["authorization"] == expected
+
+
 async def test_texts_share_a_connection(server: SmsTestProvider, sender: HttpSmsSender) -> None:
     outcomes = [await sender.send(text(f"t{number}")) for number in range(5)]
 
@@ -367,6 +377,20 @@ async def test_a_cancelled_texts_answer_never_reaches_the_next(
 
     assert cancelled.cancelled()
     assert isinstance(outcome, Delivered)
+
+
+async def test_a_cancel_at_any_moment_leaves_no_connection_behind(server: SmsTestProvider) -> None:
+    async with HttpSmsSender(settings_for(server.url, connections=1)) as sender:
+        for turns in range(80):  # of the event loop, of which one text takes some thirty
+            sending = asyncio.ensure_future(sender.send(text()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.wait([sending])
+        await sender.send(text())
+
+        async with asyncio.timeout(5.0):
+            await server.has_at_most(connections=1)
 
 
 @pytest.mark.parametrize("broken", [text(key="r1\r\nX: y"), text(key="a\x00b")])
