@@ -18,6 +18,7 @@ _ADDRESS = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@[A-Za-z0-9.-]+\Z"
 )
 _LINE_BREAKERS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+_ENCODED_LINE = 76  # the longest one with an encoded word in it, which has 75 at most (RFC 2047, 2)
 _SHORT_SUBJECT = 67  # with its name a line of 76, which needs no folding
 _LONGEST_WORD = 60  # a longer one would be folded to a line of its own, with a blank before it
 _LONGEST_LINE = 998  # without its CRLF (RFC 5322, 2.1.1)
@@ -71,8 +72,12 @@ class Mailbox:
 
     @property
     def header(self) -> str:
-        """As a From header has it: an international name encoded (RFC 2047)."""
-        return formataddr((self.name, self.address))
+        """As a From header has it: an international name in encoded words (RFC 2047)."""
+        if self.name.isascii():
+            return formataddr((self.name, self.address))
+        header = Header(self.name, "utf-8", header_name="From")
+        header.append(f"<{self.address}>", "us-ascii")
+        return _folded(header)
 
 
 def build(mail: Mail, sender: Mailbox, to: str, *, eight_bit: bool) -> bytes:
@@ -132,7 +137,11 @@ def _subject(text: str) -> str:
     if is_plain and len(line) <= _SHORT_SUBJECT:
         return line
     is_plain = is_plain and max(map(len, line.split(" "))) < _LONGEST_WORD
-    return Header(line, "us-ascii" if is_plain else "utf-8", header_name="Subject").encode(linesep="\r\n")
+    return _folded(Header(line, "us-ascii" if is_plain else "utf-8", header_name="Subject"))
+
+
+def _folded(header: Header) -> str:
+    return header.encode(linesep="\r\n", maxlinelen=_ENCODED_LINE)
 
 
 def _one_line(text: str) -> str:

@@ -1,5 +1,6 @@
 """Mails as bytes."""
 
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
@@ -13,6 +14,7 @@ from domain.errors import HeraldError
 from domain.ports import Mail
 
 SENDER = Mailbox("Herald", "no-reply@herald.localhost")
+RFC_2047_LINE = 76
 
 
 def mail(
@@ -223,6 +225,27 @@ def test_a_sender_is_read_with_or_without_a_name(text: str, header: str, domain:
 
     assert sender.header == header
     assert sender.domain == domain
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=80, max_size=400))
+def test_no_line_of_a_subject_in_encoded_words_is_too_long(subject: str) -> None:
+    built = build(mail(subject="ß" + subject), SENDER, "jo@example.org", eight_bit=True)
+    field = built[built.index(b"Subject:") : built.index(b"\r\nDate:")]
+
+    assert max(map(len, field.split(b"\r\n"))) <= RFC_2047_LINE
+
+
+@pytest.mark.parametrize("name", ["Größte " * 20, "Ö" * 120, "Bank of Österreich"])
+def test_a_senders_international_name_is_folded_into_words_that_mail_programs_read(name: str) -> None:
+    sender = Mailbox.parse(f"{name.strip()} <no-reply@x.test>")
+
+    built = build(mail(), sender, "jo@example.org", eight_bit=True)
+    field = built[: built.index(b"\r\nTo:")]
+
+    assert max(map(len, field.split(b"\r\n"))) <= RFC_2047_LINE
+    read = str(make_header(decode_header(field.decode().removeprefix("From: ").replace("\r\n", ""))))
+    assert read == f"{name.strip()} <no-reply@x.test>"
 
 
 @pytest.mark.parametrize(
