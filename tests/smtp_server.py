@@ -77,6 +77,7 @@ class SmtpTestServer:
     tls_at_once: bool = False
     password: str | None = None
     challenge: bytes | None = None  # instead of a right one
+    in_octets: bool = False  # each octet of an answer is a write, and over TLS a record, of its own
     mails: list[ReceivedMail] = field(default_factory=list)
     tries: list[Try] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
@@ -181,7 +182,10 @@ class _Session:
     async def give(self, answer: Answer) -> bytes:
         if answer.seconds:
             await asyncio.sleep(answer.seconds)
-        self.writer.write(answer.data)
+        for start in range(len(answer.data)) if self.server.in_octets else ():
+            self.writer.write(answer.data[start : start + 1])
+        if not self.server.in_octets:
+            self.writer.write(answer.data)
         await self.writer.drain()
         if answer.late:
             asyncio.get_running_loop().call_later(LATE_SECONDS, self._say_late, answer.late)

@@ -1,7 +1,7 @@
 """Commands and replies over an open connection, one at a time (RFC 5321, 4.2).
 
 aiosmtplib's own `execute_command` does the same with a lock and a `wait_for` for each command, and keeps what
-stands behind a reply for the answer to the next one (docs/decisions/0014-mail-by-our-own-dialogue.md).
+stands behind a reply for the answer to the next one (docs/decisions/0015-mail-by-our-own-dialogue.md).
 """
 
 import asyncio
@@ -29,14 +29,15 @@ class Disconnected(ConnectionError):
 class SmtpDialogue(asyncio.BufferedProtocol):
     """What is said over one connection once it is open.
 
-    `in_step`: every reply so far was the answer to one command. Once it is not, whatever comes may be late,
-    and no command may be asked any more.
+    `in_step`: every reply so far was the answer to one command that had been written whole. Once it is not,
+    whatever comes may be late, and no command may be asked any more.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
-        self._room = bytearray(_ROOM)
+        # A view: over TLS asyncio reads record after record into slices of it, and a bytearray's are copies.
+        self._room = memoryview(bytearray(_ROOM))
         self._buffer = b""
         self._waiter: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -62,17 +63,18 @@ class SmtpDialogue(asyncio.BufferedProtocol):
             self._waiter = None
 
     def end(self, command: bytes) -> None:
-        """Says so and closes, without waiting for a reply."""
+        """Says so and closes, without waiting for a reply, nor for the other side's end of TLS."""
         if not self._transport.is_closing():
             self._transport.write(command)
         self._transport.close()
+        self._fail(Disconnected("Connection lost"))
 
     def abort(self) -> None:
         self._transport.abort()
 
     # What asyncio tells ------------------------------------------------------------------------
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's wish is not asked for
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's wish is not asked for
         """Kept: for a protocol without one asyncio takes 256 KiB for each reading, and the kernel pays."""
         return self._room
 
@@ -83,22 +85,27 @@ class SmtpDialogue(asyncio.BufferedProtocol):
         self._buffer += self._room[:nbytes]
         reply = self._first_reply()
         if reply is not None:
-            self.in_step = not self._buffer and reply.code != GARBLED
+            is_early = self._transport.get_write_buffer_size() > 0
+            self.in_step = not (self._buffer or is_early or reply.code == GARBLED)
             self._waiter.set_result(reply)
 
     def _first_reply(self) -> Reply | None:
-        """The first whole reply in the buffer, taken out of it; None while there is none."""
+        """The first whole reply in the buffer, taken out of it; None while there is none.
+
+        All of its lines have one code (RFC 5321, 4.2.1): else they are of two replies.
+        """
         if len(self._buffer) > _LONGEST_REPLY:
             return Reply(GARBLED, "Response too long")
         texts, start = [], 0
         while (end := self._buffer.find(b"\n", start)) >= 0:
             line, start = self._buffer[start:end], end + 1
-            if not line[:_CODE].isdigit():
+            code, mark = line[:_CODE], line[_CODE : _CODE + 1]
+            if not code.isdigit() or mark.isdigit() or not self._buffer.startswith(code):
                 return Reply(GARBLED, f"Malformed SMTP response line: {line.decode(errors='ignore')}")
             texts.append(line[_CODE + 1 :].strip(b" \t\r"))
-            if line[_CODE : _CODE + 1] != b"-":
+            if mark != b"-":
                 self._buffer = self._buffer[start:]
-                return Reply(int(line[:_CODE]), b"\n".join(texts).decode("utf-8", "surrogateescape"))
+                return Reply(int(code), b"\n".join(texts).decode("utf-8", "surrogateescape"))
         return None
 
     def eof_received(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,6 +12,7 @@ from adapters.smtp import SmtpEmailSender, SmtpServer
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
 from domain.ports import Mail
 from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say, say_and_close
+from tests.tls_certificate import make_certificate
 
 MAILS = 60
 SEEDS = range(16)
@@ -84,20 +86,42 @@ async def send_all(sender: SmtpEmailSender, trouble: Trouble) -> dict[str, Outco
     return {name: None if task.cancelled() else task.result() for name, task in trouble.tasks.items()}
 
 
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_mail_ever_gets_anothers_answer(seed: int) -> None:
     trouble = Trouble(random.Random(seed))
     async with SmtpTestServer(script=trouble) as server:
-        settings = SmtpServer(
-            host="127.0.0.1",
-            port=server.port,
-            sender="a@x.test",
-            connections=3,
-            timeout_seconds=0.3,
-            data_timeout_seconds=0.3,
-        )
-        async with SmtpEmailSender(settings, ascii_domain) as sender:
-            outcomes = await send_all(sender, trouble)
+        await check(server, trouble)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_over_tls_no_mail_ever_gets_anothers_answer(
+    seed: int, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    trouble = Trouble(random.Random(seed))
+    for_server, trusting = contexts
+    async with SmtpTestServer(
+        script=trouble, tls=for_server, tls_at_once=True, in_octets=seed % 2 == 1
+    ) as server:
+        await check(server, trouble, trusting)
+
+
+async def check(server: SmtpTestServer, trouble: Trouble, trusting: ssl.SSLContext | None = None) -> None:
+    settings = SmtpServer(
+        host="127.0.0.1",
+        port=server.port,
+        sender="a@x.test",
+        connections=3,
+        tls="none" if trusting is None else "tls",
+        timeout_seconds=0.3,
+        data_timeout_seconds=0.3,
+    )
+    async with SmtpEmailSender(settings, ascii_domain, tls_context=trusting) as sender:
+        outcomes = await send_all(sender, trouble)
 
     taken = [str(one.message["Subject"]) for one in server.mails]
     delivered = {name: one.provider_id for name, one in outcomes.items() if isinstance(one, Delivered)}

@@ -208,6 +208,7 @@ BROKEN_ANSWERS = [
     raw(b"\r\n"),
     raw(b"000 zero\r\n"),
     raw(b"999 nine\r\n"),
+    raw(b"25\r\n"),
     raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", "close"),
     raw(b"x" * 40_000 + b"\r\n"),
     raw(b"250-on\r\n" * 5_000),
@@ -238,6 +239,27 @@ async def test_a_broken_answer_to_the_final_dot_is_uncertain(
 
     assert isinstance(first, Uncertain)
     assert first.reason.startswith("the final dot: ")
+    assert isinstance(second, Delivered)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        say("2500 a digit too many"),
+        say("250-two codes", "550 in one reply"),
+        say("550-two codes", "250 in one reply"),
+    ],
+)
+@pytest.mark.parametrize("phase", ["MAIL", "RCPT", "content"])
+async def test_a_reply_with_two_codes_or_a_wrong_one_says_neither(
+    server: SmtpTestServer, sender: SmtpEmailSender, phase: str, answer: Answer
+) -> None:
+    server.next(phase, answer)
+
+    first, second = [await sender.send(mail()), await sender.send(mail("two"))]
+
+    assert isinstance(first, Uncertain if phase == "content" else ChannelDown)
+    assert "an answer that is not SMTP" in first.reason
     assert isinstance(second, Delivered)
 
 
@@ -433,6 +455,18 @@ async def test_two_answers_to_the_final_dot_count_as_the_first_and_cost_the_conn
 
     assert outcomes == [Refused("the final dot: 550 5.7.1 spam"), Delivered("Ok: queued as Q1")]
     assert server.connections == 2
+
+
+async def test_a_connection_on_which_a_refused_mail_is_not_yet_written_is_not_used_again(
+    server: SmtpTestServer,
+) -> None:
+    # The next mail's commands would stand behind, or in, what is left of it.
+    server.next("DATA", Answer(b"354 go on\r\n", "hang", late=b"552 5.2.3 too long\r\n"))
+
+    async with sender_to(server, seconds=60.0, data_seconds=60.0) as sender, asyncio.timeout(PATIENT):
+        outcomes = [await sender.send(mail(text="Paid\n" * 2_000_000)), await sender.send(mail("two"))]
+
+    assert [type(outcome) for outcome in outcomes] == [Refused, Delivered]
 
 
 async def test_cancelling_frees_the_place_for_the_next(server: SmtpTestServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.email_address import ascii_domain
 from adapters.smtp import SmtpEmailSender, SmtpServer
-from domain.outcome import ChannelDown, Delivered, Outcome
+from domain.outcome import ChannelDown, Delivered, Outcome, Uncertain
 from domain.ports import Mail
 from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say
 from tests.tls_certificate import make_certificate
@@ -31,9 +31,14 @@ async def server(contexts: Contexts) -> AsyncIterator[SmtpTestServer]:
         yield running
 
 
-async def send(
-    server: SmtpTestServer, tls: Tls, *, trusting: ssl.SSLContext | None = None, password: str = ""
-) -> Outcome:
+def sender_to(
+    server: SmtpTestServer,
+    tls: Tls,
+    *,
+    trusting: ssl.SSLContext | None = None,
+    password: str = "",
+    data_seconds: float = 5.0,
+) -> SmtpEmailSender:
     settings = SmtpServer(
         host="127.0.0.1",
         port=server.port,
@@ -42,9 +47,15 @@ async def send(
         username="user" if password else "",
         password=password,
         timeout_seconds=5.0,
-        data_timeout_seconds=5.0,
+        data_timeout_seconds=data_seconds,
     )
-    async with SmtpEmailSender(settings, ascii_domain, tls_context=trusting) as sender:
+    return SmtpEmailSender(settings, ascii_domain, tls_context=trusting)
+
+
+async def send(
+    server: SmtpTestServer, tls: Tls, *, trusting: ssl.SSLContext | None = None, password: str = ""
+) -> Outcome:
+    async with sender_to(server, tls, trusting=trusting, password=password) as sender:
         outcome = await sender.send(MAIL)
     for _ in range(5):  # TLS says goodbye after the sender has gone
         await asyncio.sleep(0)
@@ -64,6 +75,35 @@ async def test_a_mail_goes_over_tls_from_the_first_byte(contexts: Contexts) -> N
 
     assert isinstance(outcome, Delivered)
     assert "STARTTLS" not in server.commands
+
+
+LONG = say(*(f"250-2.1.5 line {number}" for number in range(300)), "250 2.1.5 ok")
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "tls"])
+async def test_an_answer_is_read_as_it_was_said_however_the_network_cuts_it(
+    contexts: Contexts, tls: Tls
+) -> None:
+    # Over TLS asyncio goes on reading, record by record, into what it was given for the first one.
+    async with SmtpTestServer(tls=contexts[0], tls_at_once=tls == "tls", in_octets=True) as server:
+        server.next("RCPT", LONG)
+        outcome = await send(server, tls, trusting=contexts[1])
+
+    assert outcome == Delivered("Ok: queued as Q1")
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls", "tls"])
+async def test_leaving_does_not_wait_for_a_server_that_says_nothing(contexts: Contexts, tls: Tls) -> None:
+    # TLS would be ended by both sides, for which asyncio waits half a minute.
+    async with SmtpTestServer(tls=contexts[0], tls_at_once=tls == "tls", always={"content": HANG}) as server:
+        async with sender_to(server, tls, trusting=contexts[1], data_seconds=60.0) as sender:
+            on_its_way = asyncio.ensure_future(sender.send(MAIL))
+            await server.saw("content")
+
+        async with asyncio.timeout(5.0):
+            outcome = await on_its_way
+
+    assert outcome == Uncertain("the final dot: Connection lost")
 
 
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
