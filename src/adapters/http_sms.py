@@ -153,9 +153,7 @@ class HttpSmsSender:
 
     async def _answer(self, request: httpx.Request, exchange: _Exchange, *, fresh: bool) -> None:
         if fresh:
-            async with self._new_client() as client_of_its_own:
-                await _read(client_of_its_own, request, exchange)
-            return
+            await self._close_idle()
         line = self._take_line()
         try:
             await _read(line.client, request, exchange)
@@ -178,6 +176,10 @@ class HttpSmsSender:
     async def _close_unused(self, now: float) -> None:
         while self._idle and now - self._idle[0].used_at > _KEEP_ALIVE_SECONDS:
             await self._close(self._idle.popleft())
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._close(self._idle.pop())
 
     async def _close(self, line: _Line) -> None:
         self._all.discard(line)

@@ -473,3 +473,19 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         client = sender._new_client()
 
     assert client.trust_env is asks_the_environment
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_leaving_does_not_wait_for_a_provider_that_says_nothing(
+    server: SmsTestProvider,
+    fresh: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    server.next(HANG)
+    async with HttpSmsSender(settings_for(server.url, seconds=60.0)) as sender:
+        on_its_way = asyncio.ensure_future(sender.send(text(), fresh=fresh))
+        await server.saw(requests=1)
+
+    async with asyncio.timeout(5.0):
+        outcome = await on_its_way
+
+    assert isinstance(outcome, Uncertain)
