@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from application.delivery import Delivery
 from application.intake import Unsendable
@@ -11,7 +12,7 @@ from application.recorder import Recorder
 from application.shards import Shards, ShardState
 from application.tick import Tick
 from domain.ledger import Deferral, LedgerRecord, State, Tombstone, Written, digest_of
-from domain.log import Record
+from domain.log import Record, Shard
 from domain.ports import Clock, DeliveryLedger
 
 REASON_LIMIT = 200
@@ -99,6 +100,11 @@ class Bookkeeper:
     def drop_deferral(self, state: ShardState, offset: int) -> None:
         """It needs no keeping: it ended, or is none of this channel's."""
         self.recorder.put(state, Tombstone(offset))
+
+    def cut_off(self, shards: AbstractSet[Shard]) -> None:
+        """Drops what is not safe yet of these shards; what was held up by that may start in others."""
+        self.recorder.cut_off(shards)
+        self._freed()
 
     def relieve(self, state: ShardState) -> None:
         """Too much is finished above the one that holds the position: that one is kept apart.

@@ -244,10 +244,9 @@ class DeliveryEngine:
         # Also where all is quiet: a stop may have come while a rebalance was cutting off.
         for delivery in await self._cut_off(shards):
             self._settlement.cut_off(delivery)
-        recorder = self._books.recorder
-        await within(self._clock, self._options.record_seconds, recorder.quiet(shards))
+        await within(self._clock, self._options.record_seconds, self._books.recorder.quiet(shards))
         await self._positions.commit()
-        recorder.cut_off(shards)
+        self._books.cut_off(shards)
         self.shards.remove(shards)
         note_rebalance("shards_released", shards)
 
@@ -255,7 +254,7 @@ class DeliveryEngine:
         """They may be another's already: nothing more of them is sent, noted or committed."""
         self._let_go(shards)
         self.shards.lose(shards)
-        self._books.recorder.cut_off(shards)
+        self._books.cut_off(shards)
         await self._cut_off(shards)
         note_rebalance("shards_lost", shards)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,8 +16,8 @@ from application.engine_options import EngineOptions
 from application.shards import HoldingLimits, Shards
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable, StorageBroken
-from domain.ledger import LedgerRecord, State, digest_of
-from domain.log import Position, Record, Shard
+from domain.ledger import LedgerRecord, Note, State, digest_of
+from domain.log import Lost, Position, Record, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain
 from domain.retry import RetryPolicy
@@ -276,6 +276,32 @@ async def test_the_letter_of_a_lost_shard_is_left_to_its_next_owner() -> None:
 
         assert world.letters() == [(0, "undecodable")]
         assert world.committed() == 1
+
+
+class AwayForTheFirst(MemoryLedger):
+    """The broker of the first shard's notes is away."""
+
+    async def write(self, shard: Shard, notes: Sequence[Note]) -> Sequence[int]:
+        if shard == SHARD:
+            raise LogUnavailable("no leader")
+        return await super().write(shard, notes)
+
+
+async def test_the_others_go_on_once_the_shard_is_lost_whose_notes_could_not_be_written() -> None:
+    options = EngineOptions(concurrency=2)
+    world = World(partitions=2, options=options, ledger_type=AwayForTheFirst)
+    await world.post("one", "two")
+
+    async with world.running() as running:
+        await world.clock.advance(1.0)
+        await world.post("three", partition=1)
+        await world.clock.advance(1.0)
+        assert world.channel.sent == ["one", "two"]  # as many as may be answered and not on record
+
+        running.log._events.append(Lost(frozenset({SHARD})))
+        world.broker.wake()
+        await world.clock.advance(1.0)
+        assert world.channel.sent == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("away", ["stop", "revoke"])
