@@ -304,6 +304,29 @@ class _NotesWithoutBound(Dispatcher):
         return False
 
 
+class _LosesAWake(Dispatcher):
+    """Whoever sends wakes nobody, nor does what comes while one sends."""
+
+    def wake(self) -> None:
+        if not self.in_flight:
+            super().wake()
+
+
+class _StaysAwake(Dispatcher):
+    """One that was woken is thought to look for ever."""
+
+    async def _park(self) -> None:
+        await super()._park()
+        self._is_waking = True
+
+
+class _SetsNoAlarm(Dispatcher):
+    """What waits for its time is found by chance only."""
+
+    def _set_alarm(self) -> None:
+        pass
+
+
 # Shards ---------------------------------------------------------------------------------------
 
 
@@ -380,6 +403,7 @@ SAFE = "the position never passes what is neither ended nor kept apart"
 ORDER = "first deliveries of a key are in the logs order"
 LOST = "nothing is lost"
 ENDED = "what has ended is never sent again"
+AWAKE = "what may be sent waits for nobody"
 
 SABOTEURS: Mapping[str, Saboteur] = MappingProxyType(
     {
@@ -427,6 +451,9 @@ SABOTEURS: Mapping[str, Saboteur] = MappingProxyType(
             promise="a kill repeats at most twice the concurrency",
             engine=_with(_dispatcher=_NotesWithoutBound),
         ),
+        "loses-a-wake": Saboteur(promise=AWAKE, engine=_with(_dispatcher=_LosesAWake)),
+        "stays-awake": Saboteur(promise=AWAKE, engine=_with(_dispatcher=_StaysAwake)),
+        "sets-no-alarm": Saboteur(promise=AWAKE, engine=_with(_dispatcher=_SetsNoAlarm)),
         "defers-alone": Saboteur(
             promise="what fails for long holds no position", engine=_with(_books=_DefersAlone)
         ),

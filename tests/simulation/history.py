@@ -80,6 +80,7 @@ class History:
             frozen_seconds=10.0,
             fetch_limit=random.choice((1, 7, 100)),
             dedupe_messages=random.choice((2, 8, 1000)),
+            most_per_second=2.0 if seed % 5 == 3 else 0.0,  # not drawn: all other seeds stay what they are
             limits=HoldingLimits(
                 records=random.choice((6, 30, 1000)),
                 run_ahead=random.choice((2, 5, 1000)),
@@ -105,14 +106,21 @@ class History:
         self.ids = 0
         self.stuck: list[str] = []
         self.held_back: list[str] = []
+        self.idle: list[str] = []
         self.anew: list[str] = []
         self.leftovers: list[object] = []
         self.has_forgotten = False
         self.firsts: dict[Shard, int] = {}  # what retention left, in the end
 
     def play(self) -> "History":
-        run_in_virtual_time(self.run())
+        run_in_virtual_time(self.run(), self.look_for_idle)
         return self
+
+    def look_for_idle(self) -> None:
+        """Nothing happens any more until time passes: nobody who might send something must sleep."""
+        for process in self.processes:
+            if process.engine is not None and process.is_awake and _is_idle(process.engine):
+                self.idle.append(f"{process.name} at {asyncio.get_running_loop().time():.3f}")
 
     async def run(self) -> None:
         await self.start()
@@ -553,6 +561,15 @@ class History:
                 for state in process.engine.shards
                 if state.shard in stopped and not state.trouble
             ]
+
+
+def _is_idle(engine: DeliveryEngine) -> bool:
+    """Whether something could be sent, or tried as a probe, and a worker sleeps all the same."""
+    dispatcher, breaker = engine._dispatcher, engine.breaker
+    may_probe = breaker.may_probe(asyncio.get_running_loop().time()) and not dispatcher._is_behind()
+    is_unasked = may_probe and not dispatcher.probe_wanted and bool(dispatcher._parked)
+    is_forgotten = breaker.probing and not dispatcher.in_flight
+    return dispatcher.could_start() or is_unasked or is_forgotten
 
 
 def _rfc3339(seconds: float) -> str:

@@ -103,6 +103,10 @@ class Process:
         self._asleep.clear()
 
     @property
+    def is_awake(self) -> bool:
+        return not self.is_dead and self._froze is None
+
+    @property
     def must_be_silent(self) -> bool:
         """It stood still for longer than its group waits for it: nothing of it counts any more."""
         return self.stood_still > self.frozen_seconds

@@ -105,6 +105,10 @@ def a_topic_made_anew_is_not_taken_for_the_old_one(history: History) -> Sequence
     return history.anew
 
 
+def what_may_be_sent_waits_for_nobody(history: History) -> Sequence[str]:
+    return history.idle
+
+
 def no_process_gets_stuck_or_ends_by_itself(history: History) -> Sequence[str]:
     return history.stuck
 
@@ -129,6 +133,7 @@ PROMISES: Sequence[Promise] = (
     every_message_ends_on_record,
     what_fails_for_long_holds_no_position,
     a_topic_made_anew_is_not_taken_for_the_old_one,
+    what_may_be_sent_waits_for_nobody,
     no_process_gets_stuck_or_ends_by_itself,
     in_the_end_all_is_committed_and_nothing_is_put_off,
 )
