@@ -137,6 +137,12 @@ class Scene:
         lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         return [line for line in lines if line.get("action") == action]
 
+    def told(self) -> str:
+        """All that the processes said, for a test that failed: what they printed, and their log files."""
+        files = sorted((self.site.folder / "logs").glob("herald-*.log"))
+        logs = [f"{file.name}:\n{file.read_text()}" for file in files]
+        return "\n".join([f"{len(self.mails.mails)} mails came", self.site.output(), *logs])
+
 
 @asynccontextmanager
 async def scene(folder: Path, log: Mapping[str, str]) -> AsyncIterator[Scene]:
