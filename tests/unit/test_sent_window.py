@@ -1,3 +1,6 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from application.sent_window import SentWindow
 
 
@@ -84,3 +87,36 @@ def test_all_may_leave_the_window() -> None:
     window.forget_before(1.0)
 
     assert (len(window), window.digest("a"), window.oldest) == (0, None, None)
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.tuples(st.sampled_from("abcdefghijklmnop"), st.integers(0, 2), st.booleans()), max_size=80),
+)
+@settings(max_examples=300, deadline=None, database=None)
+def test_whatever_comes_it_knows_what_a_list_of_the_last_ones_knows(
+    size: int, steps: list[tuple[str, int, bool]]
+) -> None:
+    window, sent, now = SentWindow(size), list[tuple[str, int, int]](), 0
+    for position, (name, seconds, forgets) in enumerate(steps):
+        now += seconds
+        window.add(name, digest=1000 + position, position=position, at=float(now))
+        sent = [*sent, (name, position, now)][-size:]
+        if forgets:
+            window.forget_before(now - 2.0)
+            sent = [one for one in sent if one[2] >= now - 2]
+
+        last = {known: 1000 + at for known, at, _ in sent}
+        assert [window.digest(one) for one in "abcdefghijklmnop"] == [*map(last.get, "abcdefghijklmnop")]
+        assert (len(window), window.oldest) == (len(sent), sent[0][1] if sent else None)
+
+
+def test_ids_that_share_a_bucket_are_told_apart_also_while_the_buckets_grow() -> None:
+    window = SentWindow(1_500)
+    for number in range(4_000):
+        window.add(f"id-{number}", digest=number, position=number)
+
+        oldest = max(0, number - 1_499)
+        assert (window.digest(f"id-{oldest}"), window.digest(f"id-{number}")) == (oldest, number)
+    known = [number for number in range(4_000) if window.digest(f"id-{number}") == number]
+    assert known == list(range(2_500, 4_000))
