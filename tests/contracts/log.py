@@ -71,6 +71,17 @@ class LogContract:
         assert max(sizes) <= 3
         assert reader.values(rig.shard()) == [str(n) for n in range(20)]
 
+    async def test_a_record_larger_than_what_is_fetched_at_once_comes_and_so_does_what_is_behind_it(
+        self, rig: Rig
+    ) -> None:
+        values = ["before", "x" * 900_000, "between", "y" * 900_000, "behind"]
+        for value in values:  # each in a batch of its own
+            await publish(rig, [value])
+        async with reading(rig) as reader:
+            await reader.until_read(len(values))
+
+        assert reader.values(rig.shard()) == values
+
     async def test_only_records_of_wanted_shards_come(self, rig: Rig) -> None:
         await publish(rig, ["unwanted"], partition=0)
         await publish(rig, ["wanted"], partition=1)
