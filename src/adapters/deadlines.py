@@ -28,12 +28,14 @@ class Deadlines(Generic[Waiter]):
         """It need not wait any more, or has been called late already."""
         self._due.pop(waiter, None)
 
-    def close(self) -> None:
-        """Nobody is called late any more."""
+    def close(self) -> list[Waiter]:
+        """Nobody is called late any more; gives those who would have been."""
+        waiting = list(self._due)
         self._due.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        return waiting
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()

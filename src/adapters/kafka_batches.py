@@ -104,7 +104,7 @@ class Part:
         try:
             while self._batched < last and self._fits(batch, self._records[self._batched]):
                 self._batched += 1
-        except (TypeError, ValueError):
+        except Exception:  # noqa: BLE001 - whatever it is: raised, it kept this and other partitions from departing
             self._lose(self._batched, _NO_FORM)
         return self._batched - before
 
@@ -210,11 +210,6 @@ class ShardQueue:
             self._waiting.popleft()
             self._leave(part)
         return taken
-
-    def lose_all(self, reason: str) -> None:
-        """Nothing that waits will be written."""
-        while self._waiting:
-            self._lose(self._waiting.popleft(), reason)
 
     def confirm(self, taken: Sequence[Part], first_offset: int) -> None:
         """The log has what was in the batch, one after the other from `first_offset` on."""

@@ -80,9 +80,9 @@ class KafkaWriter:
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
-        for queue in self._queues.values():
-            queue.lose_all(_LEAVING)
-        self._deadlines.close()
+        # Also those whose batch was not sent yet: a task that is cancelled before it began runs nothing.
+        for call in self._deadlines.close():
+            call.give_up(_LEAVING)
 
     def _late(self, call: Call) -> None:
         call.give_up(self._live.why_away() or _NO_ANSWER)
@@ -140,9 +140,6 @@ class KafkaWriter:
                     batch, queue.shard.topic, partition=queue.shard.partition
                 )
                 first_offset = (await confirmed).offset
-        except asyncio.CancelledError:
-            queue.lose(taken, _LEAVING)
-            raise
         except _TOO_LARGE as error:
             self._too_large(queue, taken, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: not confirmed, and the next batch goes on
