@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from entrypoints.http_port import HttpPort
-from entrypoints.http_protocol import MOST_HEAD_BYTES, MOST_PIPELINED
+from entrypoints.http_protocol import MOST_HEAD_BYTES, MOST_PIPELINED, BoundedHttp
 from entrypoints.listening import listen_on, port_of
 from entrypoints.plain_http import Receive, Send
 
@@ -126,3 +128,61 @@ async def test_too_many_requests_that_wait_for_the_one_before_them_end_the_conne
         answer = await reader.read()
 
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@asynccontextmanager
+async def served_impatiently(
+    app: Numbers, seconds: float
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    class Impatient(BoundedHttp):
+        request_seconds = seconds
+
+    config = uvicorn.Config(app, lifespan="off", log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Impatient(config, ServerState(), {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{",
+        CHUNKED,
+    ],
+    ids=["a path", "a head", "a body that does not begin", "a body", "trailers"],
+)
+async def test_a_request_that_never_comes_to_its_end_ends_its_connection(beginning: bytes) -> None:
+    app = Numbers()
+    async with asyncio.timeout(5), served_impatiently(app, 0.01) as (reader, writer):
+        writer.write(GET)
+        app.gate.set()
+        before = await next_size(reader)
+        writer.write(beginning)
+        rest = await reader.read()
+
+    assert (before, rest) == (0, b"")
+
+
+async def test_a_request_that_has_come_may_be_answered_late_and_the_next_one_has_all_its_time() -> None:
+    app = Numbers()
+    async with asyncio.timeout(5), served_impatiently(app, 0.2) as (reader, writer):
+        whole = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+        writer.write(whole[:-1])
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        writer.write(whole[-1:])
+        asyncio.get_running_loop().call_later(0.3, app.gate.set)
+        late = await next_size(reader)
+        writer.write(whole)
+        next_one = await next_size(reader)
+
+    assert (late, next_one) == (2, 2)
