@@ -119,7 +119,10 @@ class SmtpDialogue(asyncio.BufferedProtocol):
     # Time --------------------------------------------------------------------------------------
 
     def _watch(self, deadline: float) -> None:
-        """One timer looks from time to time what is due by then: setting one for each command costs more."""
+        """One timer for all commands, since setting one for each costs more.
+
+        It is never set later than the deadline; where it comes too early, `_look` sets it again.
+        """
         self._deadline = deadline
         if self._timer is not None and self._timer.when() > deadline:
             self._timer.cancel()
