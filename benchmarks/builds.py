@@ -95,12 +95,18 @@ def _copy(sources: Sequence[Path], root: Path, folder: Path) -> None:
 
 
 def _runs(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether it worked. What a builder says is of interest only where it did not."""
     done = subprocess.run(
         command,
         check=False,
         cwd=folder,
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         timeout=_SECONDS,
     )
+    if done.returncode:
+        say(done.stdout.rstrip())
     return done.returncode == 0

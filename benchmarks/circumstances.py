@@ -37,8 +37,11 @@ def _commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip()
+    """What it says; nothing where there is no git, or no repository."""
+    with contextlib.suppress(FileNotFoundError):
+        done = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
+    return ""
 
 
 def _processor() -> str:
