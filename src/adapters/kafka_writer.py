@@ -28,7 +28,7 @@ class KafkaWriter:
     """Gathers the records of many calls into one batch a partition. All times are in seconds.
 
     What waits departs together, over all partitions, so that aiokafka sends a broker one request for all
-    of its own (docs/decisions/0014). `gather_seconds`: how long it waits for company, where the last
+    of its own (docs/decisions/0012). `gather_seconds`: how long it waits for company, where the last
     departure had any. `flight_seconds`: after it a batch without an answer is given up, should aiokafka
     not have done so itself.
     """
