@@ -173,7 +173,7 @@ class Delivery(Section):
         default=20, description="How long a stop or a rebalance waits for what is in flight"
     )
     dedupe_messages: CountOrNone = Field(
-        default=100_000, description="Sent messages remembered for each partition"
+        default=100_000, description="Sent messages remembered for each partition, in 51 bytes each"
     )
 
 
