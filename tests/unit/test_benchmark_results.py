@@ -1,3 +1,5 @@
+import re
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -6,6 +8,7 @@ from benchmarks.figures import CPU, PEAK, RATE, Growth, Section, Target, Turn
 from benchmarks.report import CHARTS, PAGE, README, charts, figures, file_name, page, runs, with_figures
 from benchmarks.results import Run, from_text, to_text
 from benchmarks.sections import ASKED_FOR, SECTIONS, chosen
+from tests import pages
 
 CIRCUMSTANCES = {
     "machine": "a machine, 2 cores",
@@ -94,6 +97,13 @@ def test_lines_name_their_axis_and_each_point_has_its_place() -> None:
 )
 def test_sections_are_chosen_by_their_names(names: list[str], expected: list[str]) -> None:
     assert chosen(names) == expected
+
+
+@pytest.mark.parametrize("path", pages.READ_BY_PEOPLE, ids=lambda path: path.name)
+def test_every_section_that_a_page_names_exists(path: Path) -> None:
+    named = re.findall(r"`make bench-([a-z-]+)", path.read_text())
+
+    assert [name for name in named if name != "charts" and not chosen([name])] == []
 
 
 def test_only_what_is_compared_or_grows_is_drawn() -> None:

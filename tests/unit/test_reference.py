@@ -507,3 +507,11 @@ def test_every_command_that_a_page_names_exists(path: Path) -> None:
     }
 
     assert unknown - {"--version"} == set()
+
+
+def test_each_decision_has_a_number_of_its_own_and_begins_with_it() -> None:
+    files = sorted((Path(__file__).parents[2] / "docs" / "decisions").glob("*.md"))
+    numbers = [int(file.name[:4]) for file in files]
+
+    assert sorted(set(numbers)) == numbers
+    assert [file.read_text().split(".")[0] for file in files] == [f"# {number}" for number in numbers]
