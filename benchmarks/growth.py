@@ -8,6 +8,7 @@ import json
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import count as counting
 
 from benchmarks.bench import Bench
 from benchmarks.consumer import Job
@@ -19,7 +20,7 @@ from benchmarks.shaped_load import Shape
 
 _ONE, _MANY = "one message a request", "500 messages a request"
 _KAFKA, _SQLITE, _CONSUMER = "Herald on Kafka", "Herald on SQLite", "Herald's consumer on Kafka"
-_WARM_UP_SECONDS = 0.5
+_WARM_UP_SECONDS = 1.5  # or the first shape pays for the broker's compiler
 _BATCHES = (1, 10, 50, 100, 500, 2_000, 10_000)
 _CONNECTIONS = (1, 8, 64, 256, 1_000)
 _PARTITIONS = (1, 6, 24, 96)
@@ -29,6 +30,7 @@ _CONSUMED = 20_000
 _EDGE = 1_000
 _LARGE = 1_000_000  # from here on one turn is enough: it is long, and filling it takes longer
 _FEW = 4  # connections, where a request keeps the server busy for long
+_topics = counting()
 
 
 def growth_batch(bench: Bench) -> list[Section]:
@@ -161,8 +163,8 @@ def _load(server: Running, shape: Shape) -> dict[str, float]:
 def _deliveries(bench: Bench, count: int, *, partitions: int = 6, keys: int = 1_000) -> Take:
     """A topic of its own for each turn: a group remembers what it has delivered."""
 
-    def take(number: int) -> Turn:
-        topic = f"growth-{count}-{partitions}-{keys}-{number}"
+    def take(_: int) -> Turn:
+        topic = f"growth-{next(_topics)}"
         site = replace(site_of(bench, "kafka", topic), partitions=partitions)
         run_module("fill", json.dumps(asdict(site)), str(count), str(keys), patience_seconds=600)
         job = Job(site=site, count=count, marks=(_EDGE, count - _EDGE))
