@@ -72,9 +72,7 @@ class SqlitePublisher:
             self._deadlines.drop(call)
 
     def _late(self, call: _Call) -> None:
-        if not call.answered.done():
-            reason = Unconfirmed(f"the log did not confirm it within {self._seconds:g} s")
-            call.answered.set_result([reason] * len(call.records))
+        _give_up(call, f"the log did not confirm it within {self._seconds:g} s")
 
     def _has_room(self, count: int, size: int) -> bool:
         """What is alone always has room, however large it is."""
@@ -165,3 +163,11 @@ class SqlitePublisher:
 
     async def __aexit__(self, *_: object) -> None:
         await self._thread.end(self._appender.close)
+        # Where more waited than one commit takes, the rest asked for a turn after the thread's last job.
+        for call in self._deadlines.close():
+            _give_up(call, "the log is being closed")
+
+
+def _give_up(call: _Call, reason: str) -> None:
+    if not call.answered.done():
+        call.answered.set_result([Unconfirmed(reason)] * len(call.records))

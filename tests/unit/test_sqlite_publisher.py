@@ -128,6 +128,22 @@ async def test_what_its_caller_gave_up_before_its_turn_is_not_written(rig: Sqlit
     assert await stored(rig, 2) == ["taken", "waiting"]
 
 
+async def test_leaving_answers_also_those_for_whom_there_was_no_turn_any_more(rig: SqliteRig) -> None:
+    publisher = await SqlitePublisher(rig.path, 60).__aenter__()
+    with WriteLock(rig.path):
+        # More than a few commits' worth: the thread's next turn comes after its last job.
+        calls = [asyncio.ensure_future(publisher.publish([record(SHARD, "x")] * 1500)) for _ in range(10)]
+        await asyncio.sleep(0)
+        leaving = asyncio.ensure_future(publisher.__aexit__())
+        await asyncio.sleep(0)
+    await leaving
+    async with asyncio.timeout(5):
+        answers = [await call for call in calls]
+
+    assert answers[0][0] == Receipt(0)
+    assert answers[-1][0] == Unconfirmed("the log is being closed")
+
+
 @pytest.mark.parametrize(("records", "size"), [(3, 1_000_000), (1_000_000, 3)])
 async def test_more_than_may_wait_is_unconfirmed_at_once(rig: SqliteRig, records: int, size: int) -> None:
     async with SqlitePublisher(rig.path, 8, waiting_records=records, waiting_bytes=size) as publisher:
