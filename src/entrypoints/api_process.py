@@ -64,6 +64,7 @@ class ApiProcess:
         self._status_child = status_child
         self._on_started = on_started
         self._publisher = container.publisher()
+        self._has_topics = not has_duties  # another worker makes them
 
     async def run(self, url: str) -> None:
         """Returns after a stop. `url`: what the supervisor is told once the log answers.
@@ -99,7 +100,13 @@ class ApiProcess:
                 self._container.clock(),
                 warns_of_single_copies=self._settings.broker.backend == "kafka",
             )
+            self._has_topics = True
         await tell_when_ready(self._link, self._publisher.unready, url=url)
+
+    async def _unready(self) -> str | None:
+        """Until the topics are there the log may answer and yet take no message."""
+        reason = await self._publisher.unready()
+        return reason or (None if self._has_topics else "the topics are not made yet")
 
     def _say_started(self) -> None:
         host, port = self._listener.getsockname()[:2]
@@ -111,7 +118,7 @@ class ApiProcess:
         return ApiParts(
             decode=self._container.request_decoder(),
             produce=self._container.produce(),
-            unready=self._publisher.unready,
+            unready=self._unready,
             list_topics=self._list_topics,
             read_status=self._container.read_status(),
             read_lags=self._container.read_lags(),
