@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ import httpx
 import pytest
 from dependency_injector import providers
 
+from application.apply_topics import Applied
 from containers import Container
 from domain.errors import HeraldError, LogUnavailable, TopicMismatch
 from domain.log import NewRecord, Receipt, Unconfirmed
@@ -79,6 +80,18 @@ class RefusingTopics:
 
     async def __call__(self) -> None:
         raise self.error
+
+
+class HeldTopics:
+    """The use case, which begins when `open` is set."""
+
+    def __init__(self, apply: Callable[[], Awaitable[Applied]]) -> None:
+        self._apply = apply
+        self.open = asyncio.Event()
+
+    async def __call__(self) -> Applied:
+        await self.open.wait()
+        return await self._apply()
 
 
 def container_of(**sections: Any) -> Container:
@@ -200,6 +213,20 @@ async def test_a_log_that_is_away_ends_nothing_and_is_told_as_what_it_waits_for(
 
     assert live.status_code == 200
     assert told == [{"waiting": "the log does not answer yet"}]
+
+
+async def test_it_is_not_ready_before_its_topics_are_made_though_the_log_answers() -> None:
+    container = container_of()
+    topics = HeldTopics(container.apply_topics())
+    container.apply_topics.override(providers.Object(topics))
+    async with serving(container) as api:
+        early = await api.client.get("/health/ready")
+        topics.open.set()
+        await api.heard()
+        ready = await api.client.get("/health/ready")
+
+    assert (early.status_code, ready.status_code) == (503, 200)
+    assert "the topics are not made yet" in early.text
 
 
 async def test_only_the_worker_with_duties_makes_topics() -> None:
