@@ -44,12 +44,10 @@ from application.notify_sms import NotifyBySms
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
-from domain.ports import (
-    MessagePublisher,
-    StatusView,
-)
+from domain.ports import MessagePublisher
 from domain.retry import RetryPolicy
 from domain.topic import Topic
+from domain.view_ports import StatusView
 from entrypoints import build_channels, build_on_kafka
 from entrypoints.settings_model import Settings
 

@@ -15,9 +15,9 @@ from adapters.system_clock import SystemClock
 from application.build_status import BuildStatus
 from domain.ledger import Deferral, LedgerRecord, Note
 from domain.log import Shard
-from domain.ports import StatusFeed
 from domain.status import DeferralChange, MessageStatus, Noted, StatusEvent
 from domain.topic import Topic
+from domain.view_ports import StatusFeed
 
 
 class ImpatientClock(SystemClock):

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from domain.errors import LogUnavailable
-from domain.ports import Clock, StatusFeed, StatusStore
+from domain.ports import Clock
 from domain.status import StatusEvent
+from domain.view_ports import StatusFeed, StatusStore
 
 LOOK_SECONDS = 0.4
 WAIT_SECONDS = 1.0

@@ -7,8 +7,9 @@ from typing import Any
 from application.commit_metadata import read_metadata
 from domain.lag import Lag, PutOff, Standing
 from domain.log import Shard
-from domain.ports import Clock, GroupLags
+from domain.ports import Clock
 from domain.topic import Topic
+from domain.view_ports import GroupLags
 
 
 class ReadLags:

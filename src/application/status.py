@@ -5,9 +5,9 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.ports import StatusView
 from domain.status import DeliveryStatus, MessageStatus
 from domain.topic import Topic
+from domain.view_ports import StatusView
 
 _LAST_SECOND = 253_402_300_799.0  # of the year 9999
 

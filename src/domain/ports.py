@@ -2,17 +2,16 @@
 
 Every adapter is an async context manager. Entering starts it and never waits for a remote side;
 leaving ends it in bounded time. The other calls are made in between. Each port has one contract
-suite in `tests/contracts`, run over every adapter.
+suite in `tests/contracts`, run over every adapter. The ports of those who only look on are in `view_ports`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage, LetterPlace
-from domain.lag import PutOff, Standing
 from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
     Bounds,
@@ -26,7 +25,6 @@ from domain.log import (
 )
 from domain.message import Message
 from domain.outcome import Outcome
-from domain.status import MessageStatus, StatusEvent
 from domain.topic import FoundTopic, TopicPlan
 
 
@@ -188,50 +186,6 @@ class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
         not, and calling again is right, because the group delivers it once. Raises `HeraldError` where the
         log can never take it.
         """
-
-
-class StatusView(AbstractAsyncContextManager[Any], Protocol):
-    """What became of messages. It only reads, and is no part of any guarantee."""
-
-    async def find(self, request_id: str, topics: AbstractSet[str]) -> MessageStatus | None:
-        """The newest message of this id in these topics; None: not known, or not yet. Bounded in time.
-
-        It is at most two seconds behind. Raises `LogUnavailable` where it cannot be as near as that.
-        """
-
-
-class StatusFeed(AbstractAsyncContextManager[Any], Protocol):
-    """All that statuses are made of, for a view that is kept apart from the log."""
-
-    def rest(self) -> AsyncGenerator[Sequence[StatusEvent], None]:
-        """What the log has by now and was not given before, in slices.
-
-        Raises `LogUnavailable`: the next call goes on there; a slice may come again. Raises `HeraldError`
-        where the log is another one than before.
-        """
-
-
-class StatusStore(AbstractAsyncContextManager[Any], Protocol):
-    """A view that is kept apart from the log. Entering begins it anew."""
-
-    async def add(self, events: Sequence[StatusEvent]) -> None:
-        """Twice is harmless."""
-
-    async def is_as_of(self, moment: float) -> None:
-        """All that the log had at this moment, in epoch seconds, is in it."""
-
-    async def forget(self, before: float, most: int) -> None:
-        """Leaves out what was accepted before that moment, and the oldest beyond so many messages."""
-
-
-class GroupLags(AbstractAsyncContextManager[Any], Protocol):
-    """How far groups are behind, whether or not any of their processes runs. It only reads."""
-
-    async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
-        """Where the group stands in each shard, in the order given. Raises `LogUnavailable`."""
-
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
-        """What the group's deferrals from this position on come to. Raises `LogUnavailable`."""
 
 
 class TopicCatalog(AbstractAsyncContextManager[Any], Protocol):

@@ -10,13 +10,11 @@ from domain.ports import (
     DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
-    GroupLags,
     MessageLog,
     MessagePublisher,
-    StatusFeed,
-    StatusView,
     TopicCatalog,
 )
+from domain.view_ports import GroupLags, StatusFeed, StatusView
 from entrypoints.settings_model import Settings
 
 if TYPE_CHECKING:

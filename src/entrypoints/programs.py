@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from domain.ports import DeadLetterArchive, GroupLags, StatusView, TopicCatalog
+    from domain.ports import DeadLetterArchive, TopicCatalog
+    from domain.view_ports import GroupLags, StatusView
     from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings

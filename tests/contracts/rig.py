@@ -11,13 +11,12 @@ from domain.ports import (
     DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
-    GroupLags,
     MessageLog,
     MessagePublisher,
-    StatusView,
     TopicCatalog,
 )
 from domain.topic import Cleanup, FoundTopic, Topic, TopicPlan
+from domain.view_ports import GroupLags, StatusView
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000

@@ -14,8 +14,8 @@ from application.lag import ReadLags, lag_answer
 from application.status import ReadStatus, status_answer
 from domain.ledger import LedgerRecord, State
 from domain.log import NewRecord, Position, Shard
-from domain.ports import GroupLags, StatusView
 from domain.topic import TopicPlan
+from domain.view_ports import GroupLags, StatusView
 from entrypoints.cli import main
 from entrypoints.cli_options import Invocation
 from entrypoints.programs import Programs

@@ -1,0 +1,55 @@
+"""What each consumer process says of itself, so that others can see it: the board, and `herald doctor`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TELL_SECONDS = 5.0
+"""How often a process tells how it stands; what changes about its channel it tells at once."""
+GONE_SECONDS = 20.0
+"""Who told nothing for so long is taken for gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelState:
+    """Whether the channel works for one process. `since`: when that began, in epoch seconds.
+
+    `reason`: why it does not, without an address; empty while it works.
+    """
+
+    up: bool
+    since: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicWork:
+    """What a process does for one topic. `partitions`: how many it has now.
+
+    `outcomes`: what came of messages and tries since it started (sent, dead, expired, skipped, repeated,
+    retried, uncertain).
+    """
+
+    topic: str
+    partitions: int
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessReport:
+    """How one consumer process stands. Times in epoch seconds; `at`: when it said so.
+
+    `process`: its name, never given to another one. `waiting`: why it does nothing now, such as standing by
+    or a log that does not answer; empty while it works.
+    """
+
+    process: str
+    group: str
+    host: str
+    pid: int
+    version: str
+    started_at: float
+    at: float
+    channel: ChannelState
+    in_flight: int
+    topics: tuple[TopicWork, ...]
+    waiting: str = ""
