@@ -1,11 +1,10 @@
 """What a record of the log tells of its message's status."""
 
 from adapters.message_json import decode_record
+from domain.channels import GROUPS, channels_of
 from domain.dead_letter import FOR_GROUP, id_without_message
 from domain.log import Record
 from domain.status import Sighting
-
-EVERY_CHANNEL = frozenset({"email", "sms"})
 
 
 def sighting_of(record: Record) -> Sighting:
@@ -14,11 +13,10 @@ def sighting_of(record: Record) -> Sighting:
     headers = dict(record.headers)
     if isinstance(message, str):
         request_id = id_without_message(record)
-        channels = EVERY_CHANNEL
+        channels = frozenset(GROUPS)
     else:
         request_id = message.request_id
-        addresses = {"email": message.email, "sms": message.phone}
-        channels = frozenset(channel for channel, address in addresses.items() if address)
+        channels = channels_of(message)
     return Sighting(
         shard=record.shard,
         offset=record.offset,

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from adapters.message_sighting import EVERY_CHANNEL, sighting_of
+from adapters.message_sighting import sighting_of
 from adapters.sqlite_file import faults_of, open_to_read
 from adapters.sqlite_schema import GROUP, LOG, group_path, offset_of, row_id, unpack_headers
 from adapters.sqlite_thread import SqliteThread
+from domain.channels import reach_every_message
 from domain.ledger import LedgerRecord, State
 from domain.log import Record, Shard
 from domain.ports import Clock
@@ -193,7 +194,7 @@ class _Search:
         """Where a topic lacks a channel a message may have been passed over by all its groups."""
         found: dict[Shard, dict[int, Sighting]] = {}
         for shard, place in self._places.items():
-            if not EVERY_CHANNEL.issubset(self._topics[shard.topic].groups):
+            if not reach_every_message(self._topics[shard.topic].groups):
                 newest = max(0, place.end - _NEWEST_ROWS)
                 if seen := self._between(place, newest, self._unfinished_from(place)):
                     found[shard] = seen

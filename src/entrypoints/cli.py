@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from domain.channels import GROUPS
 from domain.errors import HeraldError
 from entrypoints.cli_config import config
 from entrypoints.cli_dead_letters import dead_letters
@@ -58,7 +59,7 @@ def api(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> 
 
 
 @herald.command(epilog=example("herald consumer email", "herald consumer sms --set delivery.concurrency=128"))
-@click.argument("group", type=click.Choice(["email", "sms"]))
+@click.argument("group", type=click.Choice(GROUPS))
 @with_settings
 @supervised
 def consumer(invocation: Invocation, loaded: "Loaded", group: str, supervised_by: int | None) -> int:

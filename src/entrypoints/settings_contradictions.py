@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 from pydantic import SecretStr
 
+from domain.channels import GROUPS
 from entrypoints.settings_model import Kafka, Settings, TopicSettings
-from entrypoints.settings_rules import GROUPS
 
 
 def is_loopback(name: str) -> bool:

@@ -258,7 +258,9 @@ class TopicSettings(Section):
         default="beginning", description="Where a group that is new to the topic begins"
     )
     groups: Annotated[
-        tuple[Literal["email", "sms"], ...], Field(strict=False), AfterValidator(rules.groups)
+        tuple[Annotated[str, AfterValidator(rules.group)], ...],
+        Field(strict=False),
+        AfterValidator(rules.groups),
     ] = Field(default=("email", "sms"), description="Subscribed when each consumer boots")
 
     def topic(self) -> Topic:

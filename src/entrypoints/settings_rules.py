@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from domain.channels import GROUPS
 from domain.topic import dead_letter_topic
 
 Items = TypeVar("Items")
 
-GROUPS = ("email", "sms")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 _SERVER = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.%]+\]):([0-9]{1,5})")
@@ -25,8 +25,8 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _MAILBOX = re.compile(r"[^<>]*<([^<>]+)>")
 _TEXT_SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 ]{0,10}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]+")
-# Kafka allows 249 characters; the longest name of Herald's own is {topic}.email.dead-letters.
-TOPIC_LIMIT = 249 - len(dead_letter_topic("", "email"))
+# Kafka allows 249 characters; the longest name of Herald's own is that of a group's dead letters.
+TOPIC_LIMIT = 249 - len(dead_letter_topic("", max(GROUPS, key=len)))
 _LARGEST_PORT = 65535
 
 
@@ -119,9 +119,15 @@ def topic_name(value: str) -> str:
     return value
 
 
+def group(value: str) -> str:
+    if value not in GROUPS:
+        raise ValueError(f"must be {' or '.join(map(repr, GROUPS))}")
+    return value
+
+
 def groups(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or len(set(value)) < len(value):
-        raise ValueError("must name email or sms or both, each once")
+        raise ValueError(f"must name one or more of {', '.join(GROUPS)}, each once")
     return value
 
 

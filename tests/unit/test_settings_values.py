@@ -184,10 +184,10 @@ def test_a_sender_is_one_address_with_or_without_a_name(sender: str) -> None:
             "topics.0.retention_hours must be greater than or equal to 1",
         ),
         ('{"name": "t", "start": "now"}', "topics.0.start must be 'beginning' or 'end'"),
-        ('{"name": "t", "groups": []}', "topics.0.groups must name email or sms or both, each once"),
+        ('{"name": "t", "groups": []}', "topics.0.groups must name one or more of email, sms, each once"),
         (
             '{"name": "t", "groups": ["sms", "sms"]}',
-            "topics.0.groups must name email or sms or both, each once",
+            "topics.0.groups must name one or more of email, sms, each once",
         ),
     ],
 )
