@@ -12,6 +12,7 @@ from domain.errors import HeraldError
 from entrypoints.cli_config import config
 from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_drill import drill
+from entrypoints.cli_health import health
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
 from entrypoints.cli_status import lag, status
 from entrypoints.cli_topics import topics
@@ -86,6 +87,7 @@ herald.add_command(topics)
 herald.add_command(dead_letters)
 herald.add_command(status)
 herald.add_command(lag)
+herald.add_command(health)
 herald.add_command(config)
 herald.add_command(drill)
 

@@ -95,6 +95,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
         "consumer",
         "dead-letters",
         "drill",
+        "health",
         "inbox",
         "lag",
         "run",
