@@ -49,13 +49,16 @@ format: .venv/installed-dev ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: .venv/installed-dev ## resolve the dependencies again into the two lock files
+lock: .venv/installed-dev ## resolve the dependencies again into the three lock files
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-		--no-annotate --custom-compile-command "make lock" --extra dev -c requirements.txt \
-		pyproject.toml -o requirements-dev.txt
+		--no-annotate --custom-compile-command "make lock" --extra tracing -c requirements.txt \
+		pyproject.toml -o requirements-tracing.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" --extra dev --extra tracing \
+		-c requirements-tracing.txt pyproject.toml -o requirements-dev.txt
 
 COVERAGE := $(BIN)/coverage
 
