@@ -3,6 +3,7 @@
 Every call blocks; from a test with an event loop use `asyncio.to_thread`.
 """
 
+import base64
 import contextlib
 import fcntl
 import random
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+from uuid import uuid4
 
 from tests.kafka.jars import class_path
 
@@ -45,6 +47,12 @@ SETTINGS = {
 }
 
 
+def random_id() -> str:
+    """As Kafka writes a UUID: 16 bytes in base64 for URLs, and none that looks like an option."""
+    written = base64.urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()
+    return written if written[0] != "-" else random_id()
+
+
 @dataclass(slots=True)
 class Node:
     """One node: its numbers, and the keeper process while it runs."""
@@ -62,13 +70,15 @@ class KafkaCluster:
 
     `lifeline`: a file; the nodes live as long as some process holds a shared `flock` on it. Given from
     outside, the cluster outlives its starter while others hold it; by default it is this object's own.
-    `settings`: more server properties. `answers_plainly`: False where a node wants TLS, so that only its
-    open port can be waited for.
+    `settings`: more server properties, and `own` those of single nodes by their number. `cluster_id`: any by
+    default. `answers_plainly`: False where a node wants TLS, so that only its open port can be waited for.
     """
 
     size: int = 1
     lifeline: Path | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    own: dict[int, dict[str, str]] = field(default_factory=dict)
+    cluster_id: str = field(default_factory=random_id)
     answers_plainly: bool = True
     directory: Path = field(init=False)
     nodes: list[Node] = field(init=False)
@@ -91,9 +101,8 @@ class KafkaCluster:
         if self.lifeline is None:
             self.lifeline = self.directory / "lifeline"
             self._held = hold(self.lifeline)
-        cluster_id = _run("kafka.tools.StorageTool", "random-uuid", path=path).strip()
         for node in self.nodes:
-            self._format(node, cluster_id, path)
+            self._format(node, path)
         self.restart(*range(self.size))
         return self
 
@@ -135,11 +144,11 @@ class KafkaCluster:
     ) -> None:
         self.close()
 
-    def _format(self, node: Node, cluster_id: str, path: str) -> None:
+    def _format(self, node: Node, path: str) -> None:
         node.directory.mkdir(parents=True)
         properties = node.directory / "server.properties"
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(node).items()))
-        _run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), path=path)
+        _run("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(properties), path=path)
 
     def _properties(self, node: Node) -> dict[str, str]:
         voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self.nodes)
@@ -156,6 +165,7 @@ class KafkaCluster:
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": in_sync,
             **self.settings,
+            **self.own.get(node.number, {}),
         }
 
     def _launch(self, node: Node) -> None:
