@@ -68,7 +68,7 @@ def _tell_nobody(_: str) -> None:
 
 
 def _most_per_second(settings: Settings, group: str) -> float:
-    return settings.sms.max_per_second if group == "sms" else settings.smtp.max_per_second
+    return settings.smtp.max_per_second if group == "email" else settings.sms.max_per_second
 
 
 def _topics_by_name(settings: Settings) -> dict[str, Topic]:
