@@ -93,5 +93,5 @@ def _event(shard: Shard, group: str, note: Note) -> StatusEvent:
     if isinstance(note, LedgerRecord):
         return Noted(shard, group, note)
     if isinstance(note, Deferral):
-        return DeferralChange(shard, group, note.record.offset, is_open=True)
-    return DeferralChange(shard, group, note.offset, is_open=False)
+        return DeferralChange(shard, group, note.record.offset, note.due)
+    return DeferralChange(shard, group, note.offset, None)

@@ -35,6 +35,7 @@ _LONGEST_TEXT = 2000  # bytes; so that a long answer of a provider fits
 _VERSION_HEADER = ("herald-version", str(VERSION).encode())
 _KEY, _NO_KEY = "herald-key", "herald-no-key"
 _OWN_HEADERS = 6
+_DUE_AT = 4  # among them
 
 
 class NoteRecord(NamedTuple):
@@ -85,6 +86,14 @@ def deferral_of(shard: Shard, record: Any) -> Written:
         return Written(record.offset, _deferral(shard, offset, record))
     except (TypeError, ValueError) as error:
         raise _unknown(record) from error
+
+
+def due_of(record: Any) -> float:
+    """Of a Kafka record with a deferral: when it is due. 0 in a form not known."""
+    try:
+        return float(record.headers[_DUE_AT][1])
+    except (IndexError, TypeError, ValueError):
+        return 0.0
 
 
 def _packed(note: LedgerRecord) -> bytes:

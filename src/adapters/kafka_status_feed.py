@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
-from adapters.kafka_notes import entry_of
+from adapters.kafka_notes import due_of, entry_of
 from adapters.kafka_reader import KafkaReader
 from adapters.kafka_reading import record_of
 from adapters.message_sighting import sighting_of
@@ -162,6 +162,7 @@ def _noted_by(shard: Shard, group: str) -> Callable[[Any], StatusEvent]:
 
 def _put_off_by(shard: Shard, group: str) -> Callable[[Any], StatusEvent]:
     def put_off(record: Any) -> StatusEvent:
-        return DeferralChange(shard, group, int(record.key), is_open=record.value is not None)
+        due = None if record.value is None else due_of(record)
+        return DeferralChange(shard, group, int(record.key), due)
 
     return put_off

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
-from adapters.kafka_notes import entry_of
+from adapters.kafka_notes import due_of, entry_of
 from adapters.kafka_reader import KafkaReader
 from adapters.kafka_reading import record_of
 from adapters.message_sighting import sighting_of
@@ -17,15 +17,8 @@ from domain.dead_letter import REQUEST_ID
 from domain.ledger import LedgerRecord, deferred_topic, ledger_topic
 from domain.log import Bounds, Shard
 from domain.ports import Clock
-from domain.status import (
-    GroupNotes,
-    MessageStatus,
-    Sighting,
-    fold_status,
-    likely_shards,
-    newest_notes,
-    newest_of,
-)
+from domain.status import GroupNotes, MessageStatus, Sighting
+from domain.status_fold import fold_status, likely_shards, newest_of, notes_of
 from domain.topic import Topic
 
 Ends = Mapping[TopicPartition, Bounds]
@@ -114,19 +107,22 @@ class KafkaStatusScan:
                 passed = max(passed, _entry(shard, some[-1]).low)
                 own = [_entry(shard, one) for one in some if request_id.encode() in (one.value or b"")]
                 entries += [entry for entry in own if entry.request_id == request_id]
-        put_off = await self._put_off(deferred, offsets, ends)
-        return GroupNotes(records=newest_notes(entries), deferred=put_off, passed=passed)
+        return notes_of(entries, await self._put_off(deferred, offsets, ends), passed)
 
     async def _put_off(
         self, deferred: TopicPartition, offsets: AbstractSet[int], ends: Ends
-    ) -> frozenset[int]:
-        left: set[int] = set()
+    ) -> dict[int, float]:
+        left: dict[int, float] = {}
         async with contextlib.aclosing(self._read(deferred, ends)) as slices:
             async for some in slices:
                 for record in some:
-                    change = {int(record.key)} & offsets
-                    left = left - change if record.value is None else left | change
-        return frozenset(left)
+                    if (offset := int(record.key)) not in offsets:
+                        continue
+                    if record.value is None:
+                        left.pop(offset, None)
+                    else:
+                        left[offset] = due_of(record)
+        return left
 
     def _read(self, partition: TopicPartition, ends: Ends) -> AsyncGenerator[Sequence[Any]]:
         bounds = ends[partition]

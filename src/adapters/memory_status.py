@@ -10,7 +10,8 @@ from domain.errors import LogUnavailable
 from domain.lag import PutOff, Standing
 from domain.ledger import Deferral, LedgerRecord, Note, Tombstone
 from domain.log import Shard
-from domain.status import GroupNotes, MessageStatus, Sighting, fold_status, newest_notes, newest_of
+from domain.status import GroupNotes, MessageStatus, Sighting
+from domain.status_fold import fold_status, newest_of, notes_of
 from domain.topic import Topic
 
 
@@ -59,7 +60,8 @@ class MemoryStatusView:
         position = broker.positions.get((group, shard))
         deferred = still_deferred(broker.deferrals.get((group, shard), NoteLog()).notes)
         passed = position.offset if position else 0
-        return GroupNotes(records=newest_notes(records), deferred=deferred.keys(), passed=passed)
+        due = {offset: deferral.due for offset, deferral in deferred.items()}
+        return notes_of(records, due, passed)
 
     async def __aenter__(self) -> Self:
         return self

@@ -21,14 +21,8 @@ from domain.channels import reach_every_message
 from domain.ledger import LedgerRecord, State
 from domain.log import Record, Shard
 from domain.ports import Clock
-from domain.status import (
-    GroupNotes,
-    MessageStatus,
-    Sighting,
-    fold_status,
-    newest_notes,
-    newest_of,
-)
+from domain.status import GroupNotes, MessageStatus, Sighting
+from domain.status_fold import fold_status, newest_of, notes_of
 from domain.topic import Topic
 
 # A statement looks at so many rows: no reader keeps a checkpoint waiting for long.
@@ -46,6 +40,7 @@ _NOTES = """SELECT topic, partition, log_offset, digest, state, attempts, uncert
 _POSITIONS = "SELECT topic, partition, next_offset FROM positions"
 _DEFERRED = "SELECT topic, partition, log_offset, time, key, value, headers FROM deferred"
 _PUT_OFF = f"{_DEFERRED} WHERE topic = ? AND partition = ? AND log_offset = ?"
+_DUE = "SELECT due FROM deferred WHERE topic = ? AND partition = ? AND log_offset = ?"
 _ANY_PUT_OFF = f"{_DEFERRED} WHERE topic = ? AND {_HOLDS}"
 
 
@@ -112,12 +107,16 @@ class _Group:
             yield Record(Shard(topic, partition), offset, key, value, unpack_headers(headers), time)
 
     def notes_of(self, shard: Shard, sightings: Sequence[Sighting]) -> GroupNotes:
-        offsets = {sighting.offset for sighting in sightings}
-        return GroupNotes(
-            records=newest_notes(self.notes.get(shard, ())),
-            deferred={offset for offset in offsets if self.put_off(shard, offset) is not None},
-            passed=self.positions.get(shard, 0),
-        )
+        found = {sighting.offset: self._due(shard, sighting.offset) for sighting in sightings}
+        deferred = {offset: due for offset, due in found.items() if due is not None}
+        return notes_of(self.notes.get(shard, ()), deferred, self.positions.get(shard, 0))
+
+    def _due(self, shard: Shard, offset: int) -> float | None:
+        """When the one that is put off at this offset is tried again; None: none is."""
+        if self._connection is None:
+            return None
+        row = self._connection.execute(_DUE, (shard.topic, shard.partition, offset)).fetchone()
+        return None if row is None else float(row[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,10 @@ from adapters.sqlite_file import Schema, faults_of, faults_of_opening, open_file
 from adapters.sqlite_schema import row_id
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import LogUnavailable
+from domain.ledger import LedgerRecord
 from domain.log import Shard
-from domain.status import (
-    DeferralChange,
-    Noted,
-    Sighting,
-    StatusEvent,
-)
+from domain.status import DeferralChange, Noted, Sighting, StatusEvent
+from domain.status_fold import FIRST_TRIES, NEWEST_TRIES
 
 _FORGET_SLICE = 10_000
 
@@ -27,7 +24,7 @@ _FORGET_SLICE = 10_000
 STATUS_VIEW = Schema(
     kind="status view of Herald",
     application_id=0x48524C53,  # "HRLS"
-    version=1,
+    version=2,
     statements=(
         """CREATE TABLE shards (
             id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL, UNIQUE (topic, partition)
@@ -43,8 +40,15 @@ STATUS_VIEW = Schema(
             uncertain INTEGER NOT NULL, reason TEXT NOT NULL, provider_id TEXT NOT NULL, at REAL NOT NULL,
             PRIMARY KEY (id, for_group)
         ) WITHOUT ROWID""",
+        # Of those that were tried and stay open, which are few: what ends at once has no row here. `number`:
+        # the how manieth try.
+        """CREATE TABLE tries (
+            id INTEGER NOT NULL, for_group TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL,
+            uncertain INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+            PRIMARY KEY (id, for_group, number, at, uncertain)
+        ) WITHOUT ROWID""",
         """CREATE TABLE deferred (
-            id INTEGER NOT NULL, for_group TEXT NOT NULL, PRIMARY KEY (id, for_group)
+            id INTEGER NOT NULL, for_group TEXT NOT NULL, due REAL NOT NULL, PRIMARY KEY (id, for_group)
         ) WITHOUT ROWID""",
         """CREATE TABLE passed (
             shard INTEGER NOT NULL, for_group TEXT NOT NULL, low INTEGER NOT NULL,
@@ -63,7 +67,10 @@ _NOTE = """INSERT INTO notes (id, for_group, state, attempts, uncertain, reason,
     WHERE excluded.state NOT IN ('retrying', 'uncertain') OR notes.state IN ('retrying', 'uncertain')"""
 _MOVE_LOW = """INSERT INTO passed (shard, for_group, low) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET low = max(low, excluded.low)"""
-_PUT_OFF = "INSERT OR IGNORE INTO deferred (id, for_group) VALUES (?, ?)"
+_TRY = """INSERT OR REPLACE INTO tries (id, for_group, number, at, uncertain, state, reason)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_TRIES_BETWEEN = "DELETE FROM tries WHERE id = ? AND for_group = ? AND number > ? AND number <= ?"
+_PUT_OFF = "INSERT OR REPLACE INTO deferred (id, for_group, due) VALUES (?, ?, ?)"
 _DONE = "DELETE FROM deferred WHERE id = ? AND for_group = ?"
 _AS_OF = "INSERT OR REPLACE INTO freshness (id, as_of) VALUES (0, ?)"
 _OLD = "DELETE FROM sightings WHERE id IN (SELECT id FROM sightings WHERE at < ? ORDER BY at LIMIT ?)"
@@ -108,8 +115,12 @@ class SqliteStatusStore:
                 row = (row_id(shard, record.offset), group, *told_of, record.provider_id, record.at)
                 connection.execute(_NOTE, row)
                 connection.execute(_MOVE_LOW, (shard, group, record.low))
-            case DeferralChange(_, group, offset, is_open):
-                connection.execute(_PUT_OFF if is_open else _DONE, (row_id(shard, offset), group))
+                if not record.state.is_end:
+                    _add_try(connection, row_id(shard, record.offset), group, record)
+            case DeferralChange(_, group, offset, None):
+                connection.execute(_DONE, (row_id(shard, offset), group))
+            case DeferralChange(_, group, offset, due):
+                connection.execute(_PUT_OFF, (row_id(shard, offset), group, due))
 
     def _number(self, connection: sqlite3.Connection, shard: Shard) -> int:
         if shard not in self._numbers:
@@ -134,7 +145,7 @@ class SqliteStatusStore:
         for number in self._numbers.values():
             (first,) = connection.execute(_FIRST, (row_id(number, 0), row_id(number + 1, 0))).fetchone()
             if first is not None:
-                for table in ("notes", "deferred"):
+                for table in ("notes", "tries", "deferred"):
                     query = f"DELETE FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608 - our own names
                     connection.execute(query, (row_id(number, 0), first))
 
@@ -175,3 +186,12 @@ class SqliteStatusStore:
 
     async def __aexit__(self, *_: object) -> None:
         await self._thread.end(self._close)
+
+
+def _add_try(connection: sqlite3.Connection, row: int, group: str, record: LedgerRecord) -> None:
+    """Between the first and the newest tries all are left out, as `tries_told` does."""
+    number = record.attempts + record.uncertain
+    told = (record.at, record.uncertain, record.state.value, record.reason)
+    connection.execute(_TRY, (row, group, number, *told))
+    if number > FIRST_TRIES + NEWEST_TRIES:
+        connection.execute(_TRIES_BETWEEN, (row, group, FIRST_TRIES, number - NEWEST_TRIES))

@@ -17,7 +17,8 @@ from domain.errors import LogUnavailable
 from domain.ledger import LedgerRecord, State
 from domain.log import Shard
 from domain.ports import Clock
-from domain.status import GroupNotes, MessageStatus, Sighting, fold_status, newest_of
+from domain.status import GroupNotes, MessageStatus, Sighting
+from domain.status_fold import fold_status, newest_of, tries_told
 from domain.topic import Topic
 
 LATEST_SECONDS = 2.0
@@ -122,20 +123,27 @@ def _notes(
     connection: sqlite3.Connection, number: int, group: str, sightings: Sequence[Sighting]
 ) -> GroupNotes:
     records: dict[int, LedgerRecord] = {}
-    deferred: set[int] = set()
+    tries: dict[int, list[LedgerRecord]] = {}
+    deferred: dict[int, float] = {}
     for sighting in sightings:
         place = (row_id(number, sighting.offset), group)
-        row = connection.execute(f"{_OF_NOTES} WHERE id = ? AND for_group = ?", place).fetchone()
+        row = connection.execute(_OF_NOTES, place).fetchone()
         if row is not None:
             records[sighting.offset] = _record(sighting, row)
-        if connection.execute("SELECT 1 FROM deferred WHERE id = ? AND for_group = ?", place).fetchone():
-            deferred.add(sighting.offset)
+        if rows := connection.execute(_OF_TRIES, place).fetchall():
+            tries[sighting.offset] = tries_told(_record(sighting, row) for row in rows)
+        if put_off := connection.execute(_OF_DEFERRED, place).fetchone():
+            deferred[sighting.offset] = put_off[0]
     low = connection.execute("SELECT low FROM passed WHERE shard = ? AND for_group = ?", (number, group))
     (passed,) = low.fetchone() or (0,)
-    return GroupNotes(records=records, deferred=deferred, passed=passed)
+    return GroupNotes(records=records, tries=tries, deferred=deferred, passed=passed)
 
 
-_OF_NOTES = "SELECT state, attempts, uncertain, reason, provider_id, at FROM notes"
+_OF_NOTES = """SELECT state, attempts, uncertain, reason, provider_id, at FROM notes
+    WHERE id = ? AND for_group = ?"""
+_OF_TRIES = """SELECT state, number - uncertain, uncertain, reason, '', at FROM tries
+    WHERE id = ? AND for_group = ?"""
+_OF_DEFERRED = "SELECT due FROM deferred WHERE id = ? AND for_group = ?"
 
 
 def _record(sighting: Sighting, row: Any) -> LedgerRecord:

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
-from domain.status import DeliveryStatus, MessageStatus
+from domain.status import DeliveryStatus, MessageStatus, StoryStep
 from domain.topic import Topic
 from domain.view_ports import StatusView
 
@@ -40,6 +40,25 @@ def status_answer(status: MessageStatus) -> dict[str, Any]:
         "accepted_at": _time(status.accepted_at),
         "as_of": _time(status.as_of),
         "deliveries": {group: _delivery(delivery) for group, delivery in status.deliveries.items()},
+    }
+
+
+def story_answer(status: MessageStatus) -> dict[str, Any]:
+    """`status_answer`, and how the message came to stand so."""
+    return {**status_answer(status), "story": [_step(step) for step in status.story]}
+
+
+def _step(step: StoryStep) -> dict[str, Any]:
+    return {
+        "at": _time(step.at),
+        "group": step.group or None,
+        "event": step.event.value,
+        "attempts": step.attempts,
+        "uncertain_attempts": step.uncertain_attempts,
+        "reason": step.reason or None,
+        "provider_id": step.provider_id or None,
+        "due_at": _time(step.due) if step.due else None,
+        "dead_letter": step.dead_letter or None,
     }
 
 

@@ -22,28 +22,44 @@ if TYPE_CHECKING:
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-@click.command(epilog=example("herald status order-1001", "herald status order-1001 --topic refunds --json"))
+@click.command(
+    epilog=example(
+        "herald status order-1001",
+        "herald status order-1001 --story",
+        "herald status order-1001 --topic refunds --json",
+    )
+)
 @click.argument("request_id")
 @with_settings
 @click.option("--topic", metavar="NAME", help="Only this topic; without it the newest message of all.")
+@click.option("--story", is_flag=True, help="Each thing that happened to it: every try, and its end.")
 @as_json
 def status(
-    invocation: Invocation, loaded: "Loaded", *, request_id: str, topic: str | None, as_json: bool
+    invocation: Invocation,
+    loaded: "Loaded",
+    *,
+    request_id: str,
+    topic: str | None,
+    story: bool,
+    as_json: bool,
 ) -> int:
     """What became of one message.
 
     It is read from the log itself; no API has to run. On Kafka the records of the last [status] hours are
     looked through: one partition where the message had no key, otherwise all, which may take minutes.
     """
-    from application.status import status_answer  # noqa: PLC0415 - quick start
+    from application.status import status_answer, story_answer  # noqa: PLC0415 - quick start
 
     found = asyncio.run(_status(invocation, loaded.settings, request_id, _topics(loaded.settings, topic)))
-    answer = status_answer(found)
+    answer = story_answer(found) if story else status_answer(found)
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
         return 0
     place = "{topic_name}, partition {partition}, offset {offset}, accepted {accepted_at}"
     click.echo(place.format(**answer))
+    if story:
+        _show_story(answer["story"])
+        return 0
     columns = ["group", "state", "attempts", "answers lost", "since", "reason", "provider's id"]
     rows = [_delivery_row(group, one) for group, one in answer["deliveries"].items()]
     show_table(columns, rows, whole=["since", "provider's id"])
@@ -100,6 +116,20 @@ async def _lags(invocation: Invocation, settings: "Settings") -> "Sequence[Lag]"
 
     async with invocation.programs.group_lags(settings) as lags:
         return await ReadLags(lags, settings.configured_topics(), SystemClock())()
+
+
+def _show_story(story: "Sequence[Mapping[str, object]]") -> None:
+    columns = ["at", "group", "event", "attempts", "answers lost", "reason", "provider's id", "dead letter"]
+    show_table(columns, list(map(_step_row, story)), whole=["at", "provider's id", "dead letter"])
+
+
+def _step_row(step: "Mapping[str, object]") -> list[str]:
+    due, reason = step["due_at"], str(step["reason"] or "")
+    if step["event"] == "deferred":
+        reason = f"is tried again at {due}" if due else "waits for an earlier one of its key"
+    counts = [str(step[name] or "") for name in ("attempts", "uncertain_attempts")]
+    ids = [str(step[name] or "") for name in ("provider_id", "dead_letter")]
+    return [str(step["at"]), str(step["group"] or ""), str(step["event"]), *counts, reason, *ids]
 
 
 def _delivery_row(group: str, delivery: "Mapping[str, object]") -> list[str]:

@@ -155,6 +155,12 @@ def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
         query = query_of(request.scope["query_string"])
         return await _for_bearer(parts.keys, request, lambda grant: pages.message(request_id, query, grant))
 
+    @route(f"{MESSAGES}/{{request_id:str}}/story", http_method=["GET", "HEAD"])
+    async def show_story(request: Request[Any, Any, Any]) -> Response[bytes]:
+        request_id = request.path_params["request_id"]
+        query = query_of(request.scope["query_string"])
+        return await _for_bearer(parts.keys, request, lambda grant: pages.story(request_id, query, grant))
+
     @route("/api/v1/lag", http_method=["GET", "HEAD"])
     async def show_lag(request: Request[Any, Any, Any]) -> Response[bytes]:
         return await _for_bearer(parts.keys, request, pages.lag)
@@ -166,7 +172,7 @@ def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
         query = request.scope["query_string"]
         return await _for_bearer(parts.keys, request, lambda grant: letters(query, grant))
 
-    return [show_topics, show_message, show_lag, show_dead_letters]
+    return [show_topics, show_message, show_story, show_lag, show_dead_letters]
 
 
 async def _for_bearer(

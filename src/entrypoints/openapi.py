@@ -44,6 +44,7 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
             "get": _get("listTopics", "The topics", ref("Topics"), guarded, ProblemKind.LOG_UNAVAILABLE)
         },
         "/api/v1/messages/{request_id}": {"get": _message(topics, keyed=keyed)},
+        "/api/v1/messages/{request_id}/story": {"get": _story(topics, keyed=keyed)},
         "/api/v1/lag": {
             "get": _get(
                 "lag", "How far each group is behind", ref("Lags"), guarded, ProblemKind.LOG_UNAVAILABLE
@@ -111,6 +112,18 @@ def _message(topics: Sequence[str], *, keyed: bool) -> Json:
             _parameter("topic_name", topic),
         ],
         "responses": {"200": _answer("What became of it", ref("MessageStatus")), **problems},
+    }
+
+
+def _story(topics: Sequence[str], *, keyed: bool) -> Json:
+    """How it came to stand so."""
+    operation = _message(topics, keyed=keyed)
+    story = {"200": _answer("What became of it, step by step", ref("MessageStory"))}
+    return {
+        **operation,
+        "operationId": "readStory",
+        "summary": "What happened to a message, step by step",
+        "responses": {**operation["responses"], **story},
     }
 
 

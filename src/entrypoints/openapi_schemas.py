@@ -15,6 +15,7 @@ from domain.message import (
 )
 from domain.outcome import DeadLetterReason
 from domain.status import DeliveryState
+from entrypoints.openapi_story import message_story, story_step
 from entrypoints.problems import TYPE_PREFIX, ProblemKind
 
 Json = dict[str, Any]
@@ -50,6 +51,8 @@ def schemas(topics: Sequence[str]) -> Json:
         "Topic": _topic(),
         "MessageStatus": _message_status(),
         "Delivery": _delivery(),
+        "MessageStory": message_story(_message_status()),
+        "StoryStep": story_step(),
         "Lags": _object({"lag": {"type": "array", "items": ref("Lag")}}),
         "Lag": _lag(),
         "DeadLetters": _object(

@@ -1,15 +1,15 @@
 """What the API shows of topics, messages and groups: only of topics that the asker's key is for."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
 from application.lag import ReadLags, lag_answer
-from application.status import ReadStatus, status_answer
+from application.status import ReadStatus, status_answer, story_answer
 from domain.errors import HeraldError
+from domain.status import MessageStatus
 from domain.topic import Topic
 from entrypoints.api_keys import Grant
 from entrypoints.problems import JSON, RETRY_AFTER_SECONDS, Answer, Problem, ProblemKind, answer
@@ -52,6 +52,18 @@ class ReadingPages:
         return answer(200, JSON, msgspec.json.encode({"topics": shown}))
 
     async def message(self, request_id: str, query: Mapping[str, str], grant: Grant) -> Answer:
+        return await self._told(request_id, query, grant, status_answer)
+
+    async def story(self, request_id: str, query: Mapping[str, str], grant: Grant) -> Answer:
+        return await self._told(request_id, query, grant, story_answer)
+
+    async def _told(
+        self,
+        request_id: str,
+        query: Mapping[str, str],
+        grant: Grant,
+        told: Callable[[MessageStatus], dict[str, Any]],
+    ) -> Answer:
         topics = grant.topics
         if topic := query.get("topic_name"):
             # Who may not use a topic does not learn whether it exists.
@@ -60,7 +72,11 @@ class ReadingPages:
             if not self._read_status.knows(topic):
                 return _UNKNOWN_TOPIC
             topics = frozenset({topic})
-        return await self._status(request_id, topics)
+        try:
+            status = await self._read_status(request_id, topics)
+        except HeraldError as error:
+            return _unavailable(error)
+        return _NOT_KNOWN if status is None else answer(200, JSON, msgspec.json.encode(told(status)))
 
     async def lag(self, grant: Grant) -> Answer:
         try:
@@ -68,13 +84,6 @@ class ReadingPages:
         except HeraldError as error:
             return _unavailable(error)
         return answer(200, JSON, msgspec.json.encode(lag_answer(lags)))
-
-    async def _status(self, request_id: str, topics: AbstractSet[str] | None) -> Answer:
-        try:
-            status = await self._read_status(request_id, topics)
-        except HeraldError as error:
-            return _unavailable(error)
-        return _NOT_KNOWN if status is None else answer(200, JSON, msgspec.json.encode(status_answer(status)))
 
 
 def _topic(topic: Topic) -> dict[str, Any]:

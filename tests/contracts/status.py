@@ -9,15 +9,18 @@ import pytest
 
 from domain.dead_letter import FOR_GROUP, REQUEST_ID
 from domain.errors import LogUnavailable
-from domain.ledger import Deferral, LedgerRecord, Note, State
+from domain.ledger import Deferral, LedgerRecord, Note, State, Tombstone
 from domain.log import Assigned, Headers, NewRecord, Position, Receipt, Record, Shard
 from domain.outcome import DeadLetterReason
 from domain.partitioning import partition_of_request
-from domain.status import DeliveryState, MessageStatus
+from domain.status import DeliveryState, MessageStatus, StoryEvent, StoryStep
 from tests.contracts.rig import PARTITIONS, Rig
 
 GROUPS = ("email", "sms")
 _numbers: Iterator[int] = count()
+
+# In the future of every clock that a log may give a message its time by.
+AFTER = 2_000_000_000.25
 
 ACCEPTED, RETRYING, UNCERTAIN, SENT, DEAD, EXPIRED, SKIPPED = DeliveryState
 
@@ -68,10 +71,10 @@ class Story:
         await self.write(group, self.shard(request_id), [entry])
         return entry
 
-    async def defer(self, group: str, request_id: str, offset: int) -> None:
+    async def defer(self, group: str, request_id: str, offset: int, due: float = 0.0) -> None:
         shard = self.shard(request_id)
         record = Record(shard, offset, b"k", value_of(request_id), (), 1_800_000_000.0)
-        await self.write(group, shard, [Deferral(record=record)])
+        await self.write(group, shard, [Deferral(record=record, due=due)])
 
     async def write(self, group: str, shard: Shard, notes: Sequence[Note]) -> None:
         async with self.rig.ledger(group) as ledger:
@@ -107,6 +110,11 @@ async def published(publish: object, record: NewRecord, patience: float) -> int:
 
 def states(status: MessageStatus) -> list[DeliveryState]:
     return [status.deliveries[group].state for group in GROUPS]
+
+
+def told(status: MessageStatus) -> list[tuple[str, StoryEvent, int, int]]:
+    """Each step's group, event, attempts and answers lost."""
+    return [(step.group, step.event, step.attempts, step.uncertain_attempts) for step in status.story]
 
 
 class StatusViewContract:
@@ -280,6 +288,124 @@ class StatusViewContract:
         both = await story.status(request_id, story.rig.topic, other.topic)
 
         assert (both.topic_name, states(both)) == (other.topic, [ACCEPTED, ACCEPTED])
+
+    # The story ----------------------------------------------------------------------------------
+
+    async def test_a_story_tells_each_try_and_the_end_in_order(self, story: Story) -> None:
+        request_id = new_id()
+        offset = await story.publish(request_id, phone=False)
+        first = await story.note(
+            "email", request_id, offset, State.RETRYING, attempts=1, reason="451 later", at=AFTER + 1
+        )
+        await story.note("email", request_id, offset, State.UNCERTAIN, attempts=1, uncertain=1, at=AFTER + 2)
+        sent = await story.note(
+            "email", request_id, offset, State.SENT, attempts=1, uncertain=1, provider_id="7", at=AFTER + 3
+        )
+
+        status = await story.status(request_id)
+
+        assert told(status) == [
+            ("", StoryEvent.ACCEPTED, 0, 0),
+            ("sms", StoryEvent.SKIPPED, 0, 0),
+            ("email", StoryEvent.RETRYING, 1, 0),
+            ("email", StoryEvent.UNCERTAIN, 1, 1),
+            ("email", StoryEvent.SENT, 2, 1),
+        ]
+        accepted, _, retrying, _, end = status.story
+        assert accepted == StoryStep(at=status.accepted_at, event=StoryEvent.ACCEPTED)
+        assert (retrying.at, retrying.reason) == (first.at, "451 later")
+        assert (end.at, end.provider_id) == (sent.at, "7")
+
+    async def test_a_try_that_was_written_twice_is_told_once(self, story: Story) -> None:
+        request_id = new_id()
+        offset = await story.publish(request_id)
+        noted = await story.note("email", request_id, offset, State.RETRYING, attempts=1, at=AFTER)
+        await story.write("email", story.shard(request_id), [noted])
+
+        status = await story.status(request_id)
+
+        assert told(status) == [("", StoryEvent.ACCEPTED, 0, 0), ("email", StoryEvent.RETRYING, 1, 0)]
+
+    async def test_of_many_tries_the_first_and_the_newest_are_told(self, story: Story) -> None:
+        request_id = new_id()
+        offset = await story.publish(request_id)
+        tries = [
+            LedgerRecord(
+                offset=offset,
+                request_id=request_id,
+                digest=1,
+                state=State.RETRYING,
+                low=0,
+                attempts=number,
+                reason=f"451 no. {number}",
+                at=AFTER + number,
+            )
+            for number in range(1, 51)
+        ]
+        await story.write("email", story.shard(request_id), tries)
+        await story.note("email", request_id, offset, State.DEAD, attempts=51, at=AFTER + 51)
+
+        status = await story.status(request_id)
+
+        numbers = [step.attempts for step in status.story if step.group == "email"]
+        assert numbers == [*range(1, 6), *range(36, 51), 51]
+        assert status.story[-2].reason == "451 no. 50"
+
+    async def test_a_dead_one_names_its_letter_and_a_replay_goes_on_from_there(self, story: Story) -> None:
+        request_id = new_id()
+        offset = await story.publish(request_id)
+        for group in GROUPS:
+            await story.note(group, request_id, offset, State.DEAD, attempts=1, reason="refused", at=AFTER)
+        headers = ((FOR_GROUP, b"email"), (REQUEST_ID, request_id.encode()))
+        again = await story.publish(request_id, None, headers)
+        await story.note("email", request_id, again, State.SENT, at=AFTER + 9)
+
+        status = await story.status(request_id)
+
+        email = [step for step in status.story if step.group in {"", "email"}]
+        assert [step.event for step in email] == [
+            StoryEvent.ACCEPTED,
+            StoryEvent.DEAD,
+            StoryEvent.REPLAYED,
+            StoryEvent.SENT,
+        ]
+        shard = story.shard(request_id)
+        assert email[1].dead_letter == f"{shard.topic}.email-{shard.partition}-{offset}"
+        assert (email[1].reason, email[3].dead_letter) == ("refused", "")
+        assert [step.event for step in status.story if step.group == "sms"] == [StoryEvent.DEAD]
+
+    async def test_one_that_is_put_off_says_until_when_and_no_more_once_that_is_over(
+        self, story: Story
+    ) -> None:
+        request_id = new_id()
+        offset = await story.publish(request_id)
+        await story.note("email", request_id, offset, State.RETRYING, attempts=1, at=AFTER)
+        await story.defer("email", request_id, offset, due=AFTER + 60.5)
+        waiting = await story.status(request_id)
+        await story.note("email", request_id, offset, State.SENT, attempts=1, at=AFTER + 61)
+        await story.write("email", story.shard(request_id), [Tombstone(offset)])
+
+        status = await story.status(request_id)
+
+        assert [step.event for step in waiting.story][-2:] == [StoryEvent.RETRYING, StoryEvent.DEFERRED]
+        assert (waiting.story[-1].due, waiting.story[-1].at) == (AFTER + 60.5, AFTER)
+        assert [step.event for step in status.story][-2:] == [StoryEvent.RETRYING, StoryEvent.SENT]
+
+    async def test_repeats_and_other_messages_of_its_id_are_no_part_of_a_story(self, story: Story) -> None:
+        request_id = new_id()
+        first = await story.publish(request_id, phone=False)
+        other = await story.publish(request_id, phone=False)
+        await story.note("email", request_id, first, State.SENT, at=AFTER)
+        await story.note("email", request_id, other, State.DEAD, reason=DeadLetterReason.REQUEST_ID_REUSED)
+        await story.publish(request_id, phone=False)
+
+        status = await story.status(request_id)
+
+        assert [step.event for step in status.story] == [
+            StoryEvent.ACCEPTED,
+            StoryEvent.SKIPPED,
+            StoryEvent.SENT,
+        ]
 
     async def test_a_view_whose_log_does_not_answer_says_so(self, rig: Rig) -> None:
         async with rig.unreachable_status_view() as view:

@@ -11,9 +11,9 @@ from adapters.memory_broker import NoteLog
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.system_clock import SystemClock
 from application.lag import ReadLags, lag_answer
-from application.status import ReadStatus, status_answer
-from domain.ledger import LedgerRecord, State
-from domain.log import NewRecord, Position, Shard
+from application.status import ReadStatus, status_answer, story_answer
+from domain.ledger import Deferral, LedgerRecord, State
+from domain.log import NewRecord, Position, Record, Shard
 from domain.topic import TopicPlan
 from domain.view_ports import GroupLags, StatusView
 from entrypoints.cli import main
@@ -25,6 +25,16 @@ from tests.fakes import FakeClock
 TOPICS = '[{"name": "orders", "partitions": 2}, {"name": "refunds", "partitions": 1, "groups": ["email"]}]'
 SHARD = Shard("orders", 1)
 STATUS_COLUMNS = ["group", "state", "attempts", "answers lost", "since", "reason", "provider's id"]
+STORY_COLUMNS = [
+    "at",
+    "group",
+    "event",
+    "attempts",
+    "answers lost",
+    "reason",
+    "provider's id",
+    "dead letter",
+]
 LAG_COLUMNS = ["group", "topic", "partition", "end", "committed", "lag", "deferred", "oldest unfinished"]
 NOW = SystemClock().now()
 
@@ -107,6 +117,33 @@ def test_status_as_json_is_what_the_path_answers(
     found = asyncio.run(ReadStatus(view, topics)("r-1"))
     assert found is not None
     assert json.loads(capsys.readouterr().out) == status_answer(found)
+
+
+def test_a_story_is_a_line_a_step(programs: OneLog, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Record(SHARD, 0, None, b"{}", (), 0.0)
+    programs.broker.deferrals["email", SHARD] = NoteLog()
+    programs.broker.deferrals["email", SHARD].append(Deferral(record=record, due=1_800_003_600.5))
+    code = call(programs, "status", "r-1", "--story")
+
+    place, *table = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert place.startswith("orders, partition 1, offset 0, accepted 20")
+    assert cells(table)[0] == STORY_COLUMNS
+    assert {row[1] for row in cells(table)[1:3]} == {"accepted", "sms"}
+    assert cells(table)[3] == ["2027-01-15T08:00:00.000Z", "email", "retrying", "2", "451 later"]
+    assert cells(table)[4][1:3] == ["email", "deferred"]
+    assert cells(table)[4][-1] == "is tried again at 2027-01-15T09:00:00.500Z"
+
+
+def test_a_story_as_json_is_what_the_path_answers(
+    programs: OneLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(programs, "status", "r-1", "--json", "--story")
+
+    topics = topics_of(programs).configured_topics()
+    found = asyncio.run(ReadStatus(MemoryStatusView(programs.broker, topics), topics)("r-1"))
+    assert found is not None
+    assert json.loads(capsys.readouterr().out) == story_answer(found)
 
 
 def test_an_id_that_is_not_known_is_one_line_and_exit_code_1(

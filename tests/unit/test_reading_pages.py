@@ -1,5 +1,6 @@
 """GET /api/v1/messages/{request_id} and /api/v1/lag over the log in memory."""
 
+import json
 from typing import Any
 
 import pytest
@@ -71,6 +72,47 @@ def test_a_time_that_another_producer_made_up_is_told_as_far_as_a_date_can(
     )
 
     assert status_answer(status)["accepted_at"] == told
+
+
+async def test_a_story_is_the_status_with_each_step(api: MemoryApi) -> None:
+    accepted = await api.post_fields(request_id="r-1", partition=3)
+    sent(api, "email", "r-1", 0)
+
+    status = await api.ask("GET", accepted.headers["location"])
+    response = await api.ask("GET", f"{accepted.headers['location']}/story?topic_name=transactions")
+
+    nothing = {"reason": None, "provider_id": None, "due_at": None, "dead_letter": None}
+    step = {"attempts": 0, "uncertain_attempts": 0, **nothing}
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.json() == {
+        **status.json(),
+        "story": [
+            {**step, "at": "2027-01-15T08:00:00.000Z", "group": None, "event": "accepted"},
+            {
+                **step,
+                "at": "2027-01-15T08:01:00.500Z",
+                "group": "email",
+                "event": "sent",
+                "attempts": 1,
+                "provider_id": "queued as 7",
+            },
+        ],
+    }
+
+
+async def test_a_story_is_told_to_whom_a_status_is_told(guarded: MemoryApi) -> None:
+    await guarded.post_fields(request_id="r-1")
+    body = json.dumps({**VALID, "request_id": "r-2", "topic_name": "refunds"}).encode()
+    await guarded.post(body, **bearer("all"))
+    path = "/api/v1/messages/r-2/story"
+
+    assert await problem(guarded, path, **bearer("shop")) == (404, "not-found")
+    assert await problem(guarded, f"{path}?topic_name=refunds", **bearer("shop")) == (403, "forbidden")
+    assert await problem(guarded, f"{path}?topic_name=none", **bearer("all")) == (404, "unknown-topic")
+    assert await problem(guarded, path) == (401, "unauthorized")
+    assert (await guarded.ask("HEAD", path, headers=bearer("all"))).status_code == 200
+    guarded.broker.down = True
+    assert await problem(guarded, path, **bearer("all")) == (503, "log-unavailable")
 
 
 async def test_what_became_of_a_message_is_told_for_each_group(api: MemoryApi) -> None:

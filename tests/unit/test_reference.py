@@ -32,7 +32,8 @@ from domain.log import Record, Shard
 from domain.message import wrong_fields
 from domain.outcome import DeadLetterReason
 from domain.retry import RetryPolicy
-from domain.status import DeliveryState
+from domain.status import DeliveryState, StoryEvent
+from domain.status_fold import FIRST_TRIES, NEWEST_TRIES
 from domain.topic import Topic
 from entrypoints.cli import herald
 from entrypoints.consumer_metrics import METRICS
@@ -150,7 +151,7 @@ def test_a_batch_is_answered_by_the_statuses_that_stand_there() -> None:
     }
 
 
-SHOWN = ["Accepted", "Batch", "Problem", "MessageStatus", "Lags", "DeadLetters", "Topics"]
+SHOWN = ["Accepted", "Batch", "Problem", "MessageStatus", "MessageStory", "Lags", "DeadLetters", "Topics"]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,13 @@ def test_no_help_tells_of_what_is_not_there_yet() -> None:
 
 def test_every_state_of_a_delivery_stands_there() -> None:
     assert [pages.bare(state) for state, _ in pages.table(HTTP, "state")] == list(DeliveryState)
+
+
+def test_every_event_of_a_story_stands_there_and_how_many_tries_are_told() -> None:
+    text = " ".join(HTTP.split())
+
+    assert [pages.bare(event) for event, _ in pages.table(HTTP, "event")] == list(StoryEvent)
+    assert f"the first {FIRST_TRIES} tries and the newest {NEWEST_TRIES} are told" in text
 
 
 # Metrics --------------------------------------------------------------------------------------------

@@ -158,10 +158,10 @@ async def test_notes_may_come_before_the_message_they_are_about(
 async def test_what_is_put_off_without_a_try_is_retrying_until_that_is_done(
     store: SqliteStatusStore, view: SqliteStoredStatus
 ) -> None:
-    await store.add([seen(0), DeferralChange(SHARD, "email", 0, is_open=True)])
+    await store.add([seen(0), DeferralChange(SHARD, "email", 0, 0.0)])
     await store.is_as_of(NOW)
     put_off = await email_of(view, 0)
-    await store.add([DeferralChange(SHARD, "email", 0, is_open=False)])
+    await store.add([DeferralChange(SHARD, "email", 0, None)])
 
     assert (put_off, await email_of(view, 0)) == (DeliveryState.RETRYING, DeliveryState.ACCEPTED)
 
