@@ -2,6 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts", "tests.kafka")
+pytest.register_assert_rewrite("tests.contracts", "tests.kafka", "tests.browser")
 
-pytest_plugins = ["tests.kafka.plugin"]
+pytest_plugins = ["tests.kafka.plugin", "tests.browser"]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from entrypoints.api_keys import Keys
 from entrypoints.endpoint import Endpoint
 from entrypoints.plain_http import ASGIApp, ASGIMessage, Receive, Send
-from entrypoints.problems import UNAUTHORIZED, Answer
+from entrypoints.problems import Answer
+from entrypoints.sign_in import SignIn
 
 OPEN = "/health/"
 
@@ -15,13 +16,16 @@ class FrontDoor:
 
     POST to a path of `endpoints` is answered here when `hot`, otherwise by the application's routes: they
     ask the same endpoint, which looks at the key itself. Keys are asked for before the path is looked at,
-    so that a stranger cannot tell what exists.
+    so that a stranger cannot tell what exists. `sign_in` says what a stranger is told.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, Endpoint], *, hot: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, Endpoint], sign_in: SignIn, *, hot: bool
+    ) -> None:
         self._app = app
         self._keys = keys
         self._endpoints = endpoints
+        self._sign_in = sign_in
         self._hot = hot
 
     async def __call__(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
@@ -37,13 +41,11 @@ class FrontDoor:
             await self._app(scope, receive, send)
 
     async def _elsewhere(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
-        if not scope["path"].startswith(OPEN) and self._is_stranger(scope):
-            await say(UNAUTHORIZED, send)
-        else:
+        headers = dict(scope["headers"])
+        if scope["path"].startswith(OPEN) or self._keys.grant(headers.get(b"authorization")) is not None:
             await self._app(scope, receive, send)
-
-    def _is_stranger(self, scope: ASGIMessage) -> bool:
-        return self._keys.grant(dict(scope["headers"]).get(b"authorization")) is None
+        else:
+            await say(self._sign_in(scope["method"], scope["path"], headers.get(b"accept", b"")), send)
 
 
 async def say(answer: Answer, send: Send) -> None:

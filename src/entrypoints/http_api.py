@@ -24,11 +24,12 @@ from entrypoints.dead_letters_page import DeadLettersPage
 from entrypoints.endpoint import Endpoint
 from entrypoints.front_door import FrontDoor
 from entrypoints.openapi import openapi_document
-from entrypoints.pages import Page, Pages
+from entrypoints.pages import WEB_PAGES, Page, Pages
 from entrypoints.plain_http import ASGIApp, Receive
 from entrypoints.problems import INTERNAL_ERROR, JSON, UNAUTHORIZED, Answer, Problem, ProblemKind
 from entrypoints.produce_endpoint import ProduceOne
 from entrypoints.reading_pages import ReadingPages, query_of
+from entrypoints.sign_in import SignIn
 
 _log = logging.getLogger("herald.api")
 
@@ -88,7 +89,7 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
             Exception: _internal_error,
         },
     )
-    return FrontDoor(cast("ASGIApp", app), parts.keys, endpoints, hot=hot)
+    return FrontDoor(cast("ASGIApp", app), parts.keys, endpoints, SignIn(WEB_PAGES), hot=hot)
 
 
 def _produce(parts: ApiParts, room: BodyRoom) -> Endpoint:

@@ -7,23 +7,15 @@ from typing import Any
 
 import msgspec
 
-from entrypoints.docs_page import (
-    CONTENT_SECURITY_POLICY,
-    PAGE_DOCUMENT,
-    as_openapi_3_0,
-    docs_asset,
-    docs_paths,
-)
+from entrypoints.docs_page import DOCS, PAGE_DOCUMENT, as_openapi_3_0, docs_page
 from entrypoints.metrics import METRICS_CONTENT_TYPE
 from entrypoints.problems import JSON, Answer, Problem, ProblemKind, answer
+from entrypoints.web_page import HTML, WebPage
 
 Page = Callable[[], Awaitable[Answer]]
 
-_DOCS_HEADERS = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+# The pages for people; each may be read from a file at the first call.
+WEB_PAGES: Mapping[str, Callable[[], WebPage]] = {DOCS: docs_page}
 
 
 class Pages:
@@ -49,7 +41,7 @@ class Pages:
             "/metrics": self.metrics,
             "/schema/openapi.json": self.document,
             PAGE_DOCUMENT: self.older_document,
-            **{path: partial(_docs, path) for path in docs_paths()},
+            **{path: partial(_web, load) for path, load in WEB_PAGES.items()},
         }
 
     async def live(self) -> Answer:
@@ -70,9 +62,10 @@ class Pages:
         return self._older_document
 
 
-async def _docs(path: str) -> Answer:
-    media_type, body = await asyncio.to_thread(docs_asset, path)
-    return answer(200, media_type.encode(), body, _DOCS_HEADERS)
+async def _web(load: Callable[[], WebPage]) -> Answer:
+    page = await asyncio.to_thread(load)
+    headers = [(name.encode(), value.encode()) for name, value in page.headers()]
+    return answer(200, HTML.encode(), page.body, headers)
 
 
 def _json(value: object) -> Answer:
