@@ -16,6 +16,7 @@ from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_probe import MemoryProbe
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, request_id_of
 from adapters.process_end import end_at_once
@@ -48,7 +49,7 @@ from domain.ports import MessagePublisher
 from domain.retry import RetryPolicy
 from domain.topic import Topic
 from domain.view_ports import StatusView
-from entrypoints import build_channels, build_on_kafka
+from entrypoints import build_channels, build_on_kafka, build_probes
 from entrypoints.settings_model import Settings
 
 
@@ -197,6 +198,15 @@ class Container(containers.DeclarativeContainer):
         kafka=providers.Singleton(build_on_kafka.lags, kafka_connection, settings),
         memory=providers.Singleton(MemoryGroupLags, memory_broker),
     )
+    # What `herald doctor` looks with.
+    log_probe = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(build_probes.of_sqlite, sqlite_path, settings, clock),
+        kafka=providers.Singleton(build_probes.of_kafka, kafka_connection, settings, clock),
+        memory=providers.Singleton(MemoryProbe, memory_broker),
+    )
+    mail_probe = providers.Singleton(build_probes.of_mail_server, settings, clock)
+    sms_probe = providers.Singleton(build_probes.of_sms_provider, settings, clock)
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
         backend,

@@ -130,7 +130,7 @@ class SmsTestProvider:
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-        body = await reader.readexactly(int(headers["content-length"]))
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
         fields = {name: values[0] for name, values in parse_qs(body.decode(), keep_blank_values=True).items()}
         text = ReceivedText(head[0], headers, fields)
         self.requests.append(text)

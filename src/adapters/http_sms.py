@@ -100,8 +100,8 @@ class HttpSmsSender:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._provider = provider
-        self._url = _messages_url(provider)
-        self._headers = _headers(provider)
+        self._url = resource_url(provider, "/Messages.json")
+        self._headers = headers_of(provider)
         self._from = quote_plus(provider.sender)
         self._tls_context = tls_context
         self._now = now
@@ -112,7 +112,7 @@ class HttpSmsSender:
 
     async def __aenter__(self) -> Self:
         if self._tls_context is None:
-            self._tls_context = _tls_context(self._url)
+            self._tls_context = tls_context_for(self._url)
         self._is_open = True
         return self
 
@@ -190,7 +190,7 @@ class HttpSmsSender:
             verify=self._tls_context or True,
             timeout=self._provider.timeout_seconds,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
-            trust_env=not _is_loopback(self._url.host),
+            trust_env=not is_loopback(self._url.host),
         )
 
     def _interrupted(self, exchange: _Exchange, error: Exception) -> Outcome:
@@ -234,12 +234,12 @@ def _wire_of(response: httpx.Response) -> Any:
     return found
 
 
-def _tls_context(url: httpx.URL) -> ssl.SSLContext:
+def tls_context_for(url: httpx.URL) -> ssl.SSLContext:
     """Without TLS one that trusts nobody: reading the authorities takes long, on the event loop."""
     return httpx.create_ssl_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _headers(provider: SmsProvider) -> list[tuple[str, str]]:
+def headers_of(provider: SmsProvider) -> list[tuple[str, str]]:
     login = b64encode(f"{provider.account_sid}:{provider.auth_token}".encode()).decode()
     return [
         ("Authorization", f"Basic {login}"),
@@ -250,10 +250,11 @@ def _headers(provider: SmsProvider) -> list[tuple[str, str]]:
     ]
 
 
-def _messages_url(provider: SmsProvider) -> httpx.URL:
+def resource_url(provider: SmsProvider, resource: str) -> httpx.URL:
+    """Of something below the account. Raises `HeraldError`."""
     account = quote(provider.account_sid, safe="")
     try:
-        url = httpx.URL(f"{provider.url.rstrip('/')}/2010-04-01/Accounts/{account}/Messages.json")
+        url = httpx.URL(f"{provider.url.rstrip('/')}/2010-04-01/Accounts/{account}{resource}")
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL()
     if url.scheme not in {"http", "https"} or not url.host:
@@ -261,7 +262,7 @@ def _messages_url(provider: SmsProvider) -> httpx.URL:
     return url.copy_with(username="", password="")  # httpx would log in with them, and not with the settings
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """The local inbox is never asked through the proxy that the environment may name."""
     try:
         return ip_address(host).is_loopback

@@ -48,7 +48,7 @@ _LONGEST_PAUSE = 3600.0  # a provider's mistake must not stop the channel for a 
 
 def outcome_of_answer(status: int, headers: Mapping[str, str], body: bytes, now: float) -> Outcome:
     """`body` may be cut short or not JSON: then the status alone decides. `now`: epoch seconds."""
-    answer = _json_object(body)
+    answer = json_object(body)
     is_positive = status // 100 == _POSITIVE
     sid = _sid(answer) if is_positive else ""
     meaning = _meaning(str(status), (SID if sid else "") if is_positive else str(answer.get("code", "")))
@@ -72,7 +72,7 @@ def _sid(answer: Mapping[str, object]) -> str:
     return said(sid) if isinstance(sid, str) else ""
 
 
-def _json_object(body: bytes) -> Mapping[str, object]:
+def json_object(body: bytes) -> Mapping[str, object]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

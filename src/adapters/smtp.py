@@ -65,7 +65,7 @@ class SmtpEmailSender:
         if tls_context is None and server.tls != "none":
             tls_context = ssl.create_default_context()
         self._tls_context = tls_context
-        self._local_hostname = local_hostname or _own_name()
+        self._local_hostname = local_hostname or own_name()
         self._keep_alive = keep_alive
         self._now = now
         self._slots = asyncio.Semaphore(server.connections)
@@ -167,7 +167,7 @@ class SmtpEmailSender:
         return Recipient(address, needs_utf8) if _IN_A_COMMAND.match(address) else None
 
 
-def _own_name() -> str:
+def own_name() -> str:
     """No DNS is asked. RFC 5321, 4.1.4 wants a literal where there is no name."""
     name = socket.gethostname()
     return name if _HOST_NAME.match(name) else "[127.0.0.1]"

@@ -84,6 +84,16 @@ class SmtpConnection:
     def is_open(self) -> bool:
         return self._dialogue is not None and self._dialogue.is_open
 
+    @property
+    def phase(self) -> Phase:
+        """How far it has come."""
+        return self._phase
+
+    @property
+    def encryption(self) -> ssl.SSLObject | None:
+        """Of an open connection; None where it has none."""
+        return self._client.get_transport_info("ssl_object") if self._client.transport else None
+
     async def open(self) -> Outcome | None:
         """Connects up to EHLO and login; what is wrong, or None. Bounded by `timeout_seconds` as a whole."""
         self._cancels = _cancels()

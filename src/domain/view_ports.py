@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from domain.diagnosis import Seen
 from domain.lag import PutOff, Standing
 from domain.log import Shard
 from domain.presence import ProcessReport
@@ -75,3 +76,10 @@ class Presence(AbstractAsyncContextManager[Any], Protocol):
 
         Raises `LogUnavailable`. Bounded in time. A report of a version not known here is left out.
         """
+
+
+class Probe(Protocol):
+    """Looks whether something outside is there and as it should be. It changes nothing anywhere."""
+
+    async def look(self) -> Seen:
+        """What is found, for `herald doctor`. Bounded in time; never raises for what the other side does."""

@@ -11,6 +11,7 @@ from domain.channels import GROUPS
 from domain.errors import HeraldError
 from entrypoints.cli_config import config
 from entrypoints.cli_dead_letters import dead_letters
+from entrypoints.cli_doctor import doctor
 from entrypoints.cli_drill import drill
 from entrypoints.cli_health import health
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
@@ -88,6 +89,7 @@ herald.add_command(dead_letters)
 herald.add_command(status)
 herald.add_command(lag)
 herald.add_command(health)
+herald.add_command(doctor)
 herald.add_command(config)
 herald.add_command(drill)
 

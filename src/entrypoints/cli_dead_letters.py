@@ -157,7 +157,7 @@ class _Replaying:
 
     def replay(self, rate: float, total: int) -> "ReplayCounts":
         by = who()
-        with progress_bar(total) as advance_to:
+        with progress_bar(total, "Sending again") as advance_to:
             return self._with_letters(
                 lambda letters: letters(
                     self._chosen, by=by, per_second=rate, progress=lambda counts: advance_to(counts.done)

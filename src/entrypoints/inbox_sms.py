@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -21,6 +21,7 @@ BODY_LIMIT = 1600  # characters
 _FORM_LIMIT = 65_536  # bytes
 _MAX_FIELDS = 100
 _PATH = re.compile(r"/2010-04-01/Accounts/([^/]{1,64})/Messages\.json\Z")
+_ACCOUNT_PATH = re.compile(r"/2010-04-01/Accounts/([^/]{1,64})\.json\Z")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}\Z", re.ASCII)
 _BASIC = re.compile(r"basic +\S+\Z", re.IGNORECASE)
 
@@ -37,6 +38,7 @@ _NOT_FOUND = _Refusal(HTTPStatus.NOT_FOUND, 20404, "The requested resource was n
 _WRONG_METHOD = _Refusal(
     HTTPStatus.METHOD_NOT_ALLOWED, 20004, "Method not allowed", headers=(("Allow", "POST"),)
 )
+_GET_ONLY = replace(_WRONG_METHOD, headers=(("Allow", "GET"),))
 _NO_CREDENTIALS = _Refusal(
     HTTPStatus.UNAUTHORIZED,
     20003,
@@ -62,6 +64,8 @@ class SmsProvider:
         self._slow_seconds = slow_seconds
 
     async def handle(self, request: Request) -> Answer:
+        if account := _ACCOUNT_PATH.match(request.path):
+            return await self._show_account(account[1], request)
         path = _PATH.match(request.path)
         if path is None:
             return _refused(_NOT_FOUND)
@@ -76,14 +80,28 @@ class SmsProvider:
             await self._wait(request)
         return json_answer(self._accept(path[1], form, request), HTTPStatus.CREATED)
 
+    async def _show_account(self, account: str, request: Request) -> Answer:
+        """What is asked to learn whether the provider answers and takes the login; any is taken here."""
+        if request.method not in {"GET", "HEAD"}:
+            return _refused(_GET_ONLY)
+        if refusal := self._refusal_of_all(request):
+            return _refused(refusal)
+        if self._switch.state == Outage.SLOW:
+            await request.body(_FORM_LIMIT)
+            await self._wait(request)
+        return json_answer({"sid": account, "friendly_name": "Herald inbox", "status": "active"})
+
     def _refusal(self, request: Request) -> _Refusal | None:
         if request.method != "POST":
             return _WRONG_METHOD
+        if refusal := self._refusal_of_all(request):
+            return refusal
+        return _BAD_RECIPIENT if self._switch.state == Outage.REJECT else None
+
+    def _refusal_of_all(self, request: Request) -> _Refusal | None:
         if not _BASIC.match(request.headers.get("authorization", "")):
             return _NO_CREDENTIALS
-        if self._switch.state == Outage.BUSY:
-            return _BUSY
-        return _BAD_RECIPIENT if self._switch.state == Outage.REJECT else None
+        return _BUSY if self._switch.state == Outage.BUSY else None
 
     async def _wait(self, request: Request) -> None:
         try:

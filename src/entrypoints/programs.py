@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from application.doctor import Doctor
     from domain.ports import DeadLetterArchive, TopicCatalog
     from domain.view_ports import GroupLags, StatusView
     from entrypoints.run_drill import DrillOptions
@@ -39,6 +42,12 @@ class Programs:
         from entrypoints.run_drill import run_drill  # noqa: PLC0415 - quick start
 
         return run_drill(settings, options)
+
+    def doctor(self, settings: "Settings", wrong_sections: "AbstractSet[str]") -> "Doctor":
+        """What looks at everything that these settings name, but where they have mistakes."""
+        from entrypoints.build_doctor import doctor  # noqa: PLC0415 - quick start
+
+        return doctor(settings, wrong_sections)
 
     def status_view(self, settings: "Settings", show: Callable[[str], None]) -> "StatusView":
         """What became of messages, from the log that these settings name; `show` is told what takes long."""

@@ -75,11 +75,12 @@ def needs_inbox(settings: Settings) -> bool:
 
 def check_ports(settings: Settings) -> None:
     """Raises `HeraldError` for the first port that cannot be had: better one line now than four later."""
-    for host, port, setting in _ports(settings):
+    for host, port, setting in ports_of(settings):
         listen_on(host, port, setting).close()
 
 
-def _ports(settings: Settings) -> Iterator[tuple[str, int, str]]:
+def ports_of(settings: Settings) -> Iterator[tuple[str, int, str]]:
+    """Host, port and the setting that names it, of all that listens; port 0: any free one."""
     yield settings.api.host, settings.api.port, "[api] port"
     for number, _ in enumerate(started_groups(settings)):
         port = settings.consumer.port and settings.consumer.port + number

@@ -35,7 +35,7 @@ def who() -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, doing: str) -> Iterator[Callable[[int], None]]:
     """On a terminal a bar on stderr; elsewhere nothing. It is told how much is done."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -44,5 +44,5 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress  # noqa: PLC0415 - see above
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Sending again", total=total)
+        task = progress.add_task(doing, total=total)
         yield lambda done: progress.update(task, completed=done)

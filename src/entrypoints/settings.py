@@ -34,12 +34,15 @@ DEFAULT = "default"
 class SettingsError(HeraldError):
     """All mistakes in the settings; `mistakes` has a line for each, with where it was made.
 
-    `right`: the settings without those.
+    `right`: the settings without those. `sections`: those that have one; "" where it may be any.
     """
 
-    def __init__(self, mistakes: Sequence[str], right: Settings) -> None:
+    def __init__(
+        self, mistakes: Sequence[str], right: Settings, sections: AbstractSet[str] = frozenset()
+    ) -> None:
         self.mistakes = tuple(mistakes)
         self.right = right
+        self.sections = frozenset(sections)
         count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         super().__init__("\n  ".join([f"{count} in the settings:", *mistakes]))
 
@@ -91,7 +94,8 @@ def load_settings(
     mistakes += wrong
     mistakes += _contradictions(settings, given, {mistake.name for mistake in mistakes})
     if mistakes:
-        raise SettingsError([str(mistake) for mistake in mistakes], settings)
+        sections = {mistake.name.partition(".")[0] for mistake in mistakes}
+        raise SettingsError([str(mistake) for mistake in mistakes], settings, sections)
     return Loaded(settings, {name: _origin(given, name) for name in known_fields()})
 
 

@@ -9,6 +9,7 @@ import pytest
 ADAPTERS = Path(__file__).parents[2] / "src" / "adapters"
 LIBRARIES = {
     "deadlines": set(),
+    "disk_probe": set(),
     "email_address": {"email_validator"},
     "http_sms": {"httpx"},
     "jinja_templates": {"jinja2"},
@@ -17,6 +18,7 @@ LIBRARIES = {
     "memory": set(),
     "message_json": {"msgspec"},
     "message_sighting": set(),
+    "one_off_thread": set(),
     "outcome_table": set(),
     "process_end": set(),
     "random_digits": set(),
@@ -25,8 +27,15 @@ LIBRARIES = {
     "system_clock": set(),
 }
 # How a record is written, what a provider's answer counts as, how letters that can only be read are found,
-# and how many wait with one timer: the same for every technology.
-SHARED = ("deadlines", "letter_index", "message_json", "message_sighting", "outcome_table")
+# how many wait with one timer, and what may hang: the same for every technology.
+SHARED = (
+    "deadlines",
+    "letter_index",
+    "message_json",
+    "message_sighting",
+    "one_off_thread",
+    "outcome_table",
+)
 
 
 def technology(module: str) -> str:

@@ -94,6 +94,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
         "config",
         "consumer",
         "dead-letters",
+        "doctor",
         "drill",
         "health",
         "inbox",
@@ -117,6 +118,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
         ("config", "show"),
         ("config", "check"),
         ("drill",),
+        ("doctor",),
     ],
 )
 def test_the_help_of_every_command_has_its_options_and_an_example(
