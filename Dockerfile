@@ -6,15 +6,16 @@
 # Everything else comes from requirements.txt, where each file has its hash.
 
 FROM python:3.11.14-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/herald
 # The libraries first: they change seldom, and this layer is kept as long as they do not.
 COPY requirements.txt ./
-RUN /opt/herald/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+RUN /opt/herald/bin/pip install --no-deps --require-hashes -r requirements.txt
 COPY pyproject.toml LICENSE containers.py ./
 COPY src ./src
 # Built by the hatchling that was locked with the rest: nothing is fetched here.
-RUN /opt/herald/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
+RUN /opt/herald/bin/pip install --no-deps --no-build-isolation .
 # Who runs it never installs anything.
 RUN /opt/herald/bin/pip uninstall --quiet --yes pip setuptools
 

@@ -107,6 +107,7 @@ class KafkaConnection:
     ssl_cert_file: str = ""
     ssl_key_file: str = ""
     ssl_key_password: str = field(default="", repr=False)
+    ssl_check_hostname: bool = True
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments that every aiokafka client takes.
@@ -145,6 +146,7 @@ class KafkaConnection:
             raise HeraldError(
                 f"[kafka] ssl files cannot be used ({', '.join(files)}): {reason}; check paths and password"
             ) from error
+        context.check_hostname = self.ssl_check_hostname
         return context
 
 

@@ -126,14 +126,19 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise HeraldError(f"the keys file {path} cannot be read: {reason}") from None
-    return parse_keys(text, str(path))
+    return parse_keys(text, f"the keys file {path}")
+
+
+def keys_given(text: str) -> tuple[ApiKey, ...]:
+    """The keys of `api.keys`: the lines of a keys file, parted by `;` or line breaks."""
+    return parse_keys(text.replace(";", "\n"), "api.keys")
 
 
 def parse_keys(text: str, source: str) -> tuple[ApiKey, ...]:
     """A line each, parted by blanks: name, SHA-256 of the key in hex, topics (comma-separated, or `*`).
 
-    `#` begins a comment. Raises `HeraldError` with every mistake and its line's number, but never with
-    what stands there: it may be a key put in the wrong place.
+    `#` begins a comment. `source`: what an error calls it. Raises `HeraldError` with every mistake and its
+    line's number, but never with what stands there: it may be a key put in the wrong place.
     """
     lines = [(number, line.partition("#")[0].split()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, fields) for number, fields in lines if fields]
@@ -141,7 +146,7 @@ def parse_keys(text: str, source: str) -> tuple[ApiKey, ...]:
     if not lines:
         mistakes.append("it has no key, so nobody could call")
     if mistakes:
-        raise HeraldError(f"the keys file {source} has mistakes: {'; '.join(mistakes)}")
+        raise HeraldError(f"{source} has mistakes: {'; '.join(mistakes)}")
     return tuple(_key(fields) for _, fields in lines)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from containers import Container
 from domain.errors import HeraldError
 from domain.topic import Topic
-from entrypoints.api_keys import Keys, KeysFile, NoKeys
+from entrypoints.api_keys import KeyRing, Keys, KeysFile, NoKeys, keys_given
 from entrypoints.api_server import ApiServer
 from entrypoints.boot_topics import apply_topics_at_boot
 from entrypoints.child_process import ParentLink, tell_when_ready
@@ -138,8 +138,10 @@ class ApiProcess:
         )
 
     def _keys(self) -> Keys:
-        path = self._settings.api.keys_file
-        return KeysFile(Path(path), self._container.clock().monotonic) if path else NoKeys()
+        api = self._settings.api
+        if api.keys_file:
+            return KeysFile(Path(api.keys_file), self._container.clock().monotonic)
+        return KeyRing(keys_given(api.keys.get_secret_value())) if api.asks_for_keys() else NoKeys()
 
     async def _list_topics(self) -> Sequence[Topic]:
         """The configured topics with the numbers that the log has."""

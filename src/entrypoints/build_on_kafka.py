@@ -35,6 +35,7 @@ def connection(settings: Settings) -> "KafkaConnection":
         ssl_cert_file=kafka.ssl_cert_file,
         ssl_key_file=kafka.ssl_key_file,
         ssl_key_password=kafka.ssl_key_password.get_secret_value(),
+        ssl_check_hostname=kafka.ssl_check_hostname,
     )
 
 

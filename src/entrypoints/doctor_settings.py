@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from domain.diagnosis import Finding, ok, warning, wrong
 from domain.errors import HeraldError
-from entrypoints.api_keys import read_keys
+from entrypoints.api_keys import keys_given, read_keys
 from entrypoints.settings import DEFAULT, Loaded, SettingsError, value_of
 from entrypoints.settings_contradictions import is_loopback
 from entrypoints.settings_files import mistakes_in_files
@@ -48,12 +48,14 @@ def _where_from(loaded: Loaded) -> str:
 def _api(api: Api) -> Finding:
     if is_loopback(api.host):
         return ok(API, f"listens on {api.host}, which only this machine reaches")
-    if api.keys_file:
+    if api.asks_for_keys():
+        given = api.keys.get_secret_value()
         try:
-            keys = len(read_keys(Path(api.keys_file)))
+            keys = len(keys_given(given) if given else read_keys(Path(api.keys_file)))
         except HeraldError as error:
             return wrong(API, str(error))
-        return ok(API, f"listens on {api.host} and asks for keys ({keys} in {api.keys_file})")
+        place = "api.keys" if given else api.keys_file
+        return ok(API, f"listens on {api.host} and asks for keys ({keys} in {place})")
     says = f"listens on {api.host} and asks for no keys: who reaches it can send mails and texts"
     return warning(API, says, "set api.keys_file, or see that only your own services reach it")
 

@@ -25,9 +25,11 @@ Contradiction = tuple[tuple[str, ...], str]
 def contradictions(settings: Settings) -> Iterator[Contradiction]:
     """What is wrong although each value alone is right."""
     api, smtp, delivery = settings.api, settings.smtp, settings.delivery
-    if not is_loopback(api.host) and not api.keys_file and not api.anonymous:
-        fields = ("api.host", "api.keys_file", "api.anonymous")
+    if not is_loopback(api.host) and not api.asks_for_keys() and not api.anonymous:
+        fields = ("api.host", "api.keys_file", "api.keys", "api.anonymous")
         yield fields, "is beyond loopback: set api.keys_file, or api.anonymous = true to ask for no keys"
+    if api.keys_file and api.keys.get_secret_value():
+        yield ("api.keys", "api.keys_file"), "is given beside api.keys_file: give one of them"
     if smtp.password.get_secret_value() and not smtp.username:
         yield ("smtp.password", "smtp.username"), "is of no use without smtp.username"
     if smtp.username and not smtp.password.get_secret_value():
@@ -41,7 +43,7 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
 
 def _kafka_contradictions(kafka: Kafka) -> Iterator[Contradiction]:
     protocol = ("kafka.security_protocol",)
-    given = {name for name, value in kafka if _is_given(value)}
+    given = {name for name, value in kafka if _is_given(value) and name != "ssl_check_hostname"}
     with_sasl = {"sasl_mechanism", "sasl_username", "sasl_password"}
     if kafka.security_protocol.startswith("SASL_"):
         for name in sorted(with_sasl - given):
@@ -52,6 +54,9 @@ def _kafka_contradictions(kafka: Kafka) -> Iterator[Contradiction]:
     if not kafka.security_protocol.endswith("SSL"):
         for name in sorted(name for name in given if name.startswith("ssl_")):
             yield (f"kafka.{name}", *protocol), "is of no use without SSL or SASL_SSL"
+    if not kafka.ssl_check_hostname and "ssl_ca_file" not in given:
+        # Any certificate of a public authority would do, whoever it was given to.
+        yield ("kafka.ssl_check_hostname", "kafka.ssl_ca_file"), "may be false only with kafka.ssl_ca_file"
     for name, other in (
         ("ssl_cert_file", "ssl_key_file"),
         ("ssl_key_file", "ssl_cert_file"),

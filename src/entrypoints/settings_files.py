@@ -5,15 +5,17 @@ from pathlib import Path
 
 from containers import Container
 from domain.errors import HeraldError
-from entrypoints.api_keys import read_keys
+from entrypoints.api_keys import keys_given, read_keys
 from entrypoints.settings_model import Settings
 
 
 def mistakes_in_files(settings: Settings) -> Iterator[str]:
     """A line for each of the keys file, the templates and the certificates that cannot be used."""
     container = Container(settings=settings)
+    api_keys = settings.api.keys.get_secret_value()
     checks: dict[str, Callable[[], object]] = {
         "api.keys_file": lambda: read_keys(Path(settings.api.keys_file)) if settings.api.keys_file else None,
+        "api.keys": lambda: keys_given(api_keys) if api_keys else None,
         "templates.directory": container.templates,
         "kafka.ssl": lambda: _certificates(container, settings),
     }

@@ -77,6 +77,11 @@ class Kafka(Section):
     ssl_cert_file: Line = Field(default="", description="PEM file of the client's certificate")
     ssl_key_file: Line = Field(default="", description="PEM file of the client's key")
     ssl_key_password: Secret = Field(default=SecretStr(""), description="Of the client's key")
+    ssl_check_hostname: bool = Field(
+        default=True,
+        description="False: the name on a broker's certificate does not count, only that ssl_ca_file's "
+        "authority gave it",
+    )
 
 
 class Api(Section):
@@ -92,6 +97,11 @@ class Api(Section):
         description="A line each: name, SHA-256 of the key in hex, topics (comma-separated, or *); "
         "# begins a comment; empty: no keys are asked for",
     )
+    keys: Annotated[SecretStr, AfterValidator(rules.lines)] = Field(
+        default=SecretStr(""),
+        description="The lines themselves instead of their file, parted by ; or line breaks: for platforms "
+        "that give a process an environment and no files",
+    )
     anonymous: bool = Field(default=False, description="Must be true to listen beyond loopback without keys")
     publish_timeout_seconds: Seconds = Field(default=8, description="How long a request waits for the log")
     max_body_bytes: Count = Field(default=65536, description="Largest request")
@@ -102,6 +112,9 @@ class Api(Section):
         description="Bodies held at once by one worker, from first byte to answer; beyond it 503. Each byte "
         "takes up to 4 in memory: see docs/memory.md",
     )
+
+    def asks_for_keys(self) -> bool:
+        return bool(self.keys_file or self.keys.get_secret_value())
 
 
 class Smtp(Section):

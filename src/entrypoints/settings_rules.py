@@ -41,6 +41,12 @@ def secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def lines(value: SecretStr) -> SecretStr:
+    for one in value.get_secret_value().splitlines():
+        line(one)
+    return value
+
+
 def in_capitals(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 

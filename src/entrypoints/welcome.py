@@ -52,7 +52,7 @@ def curl_to_copy(settings: Settings, api_url: str) -> str:
     if "sms" in topic.groups:
         message["phone"] = "+12025550143"  # 555-01xx is kept free for examples
     message |= {"message_body": "Your payment of 42.00 EUR arrived.", "transaction_id": "T-1001"}
-    key = " -H 'Authorization: Bearer YOUR-KEY'" if settings.api.keys_file else ""
+    key = " -H 'Authorization: Bearer YOUR-KEY'" if settings.api.asks_for_keys() else ""
     return (
         f"curl {api_url}/api/v1/produce -H 'Content-Type: application/json'{key} -d '{json.dumps(message)}'"
     )

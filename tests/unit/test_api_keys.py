@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import HeraldError
-from entrypoints.api_keys import Grant, KeyRing, KeysFile, NoKeys, parse_keys
+from entrypoints.api_keys import Grant, KeyRing, KeysFile, NoKeys, keys_given, parse_keys
 from tests.fakes import FakeClock
 
 HASH = sha256(b"secret").hexdigest()
@@ -81,15 +81,22 @@ def test_every_mistake_is_named_with_its_line_and_nothing_of_the_key() -> None:
     lines += [f"e {'1' * 64} a,,b", f"f {'2' * 64} a,*"]
 
     with pytest.raises(HeraldError) as caught:
-        parse_keys("\n".join(lines), "keys")
+        parse_keys("\n".join(lines), "the keys file k")
 
     assert str(caught.value) == (
-        "the keys file keys has mistakes: line 2: has the name of line 1; line 3: has the key of line 1; "
+        "the keys file k has mistakes: line 2: has the name of line 1; line 3: has the key of line 1; "
         "line 4: the second field is not the SHA-256 of a key (64 hex digits); "
         "line 5: has 2 fields; name, SHA-256 and topics (without blanks) are needed; "
         "line 6: the topics are neither * nor names parted by commas; "
         "line 7: the topics are neither * nor names parted by commas"
     )
+
+
+def test_the_lines_may_stand_in_a_setting_parted_by_semicolons_or_line_breaks() -> None:
+    for text in (f"shop {HASH} a; till {OTHER} *", f"shop {HASH} a # mine\ntill {OTHER} *\n"):
+        assert [(key.name, key.digest.hex()) for key in keys_given(text)] == [("shop", HASH), ("till", OTHER)]
+    with pytest.raises(HeraldError, match=r"^api\.keys has mistakes: line 2: has 1 fields"):
+        keys_given(f"shop {HASH} a; till")
 
 
 def test_a_file_without_a_key_would_lock_everybody_out() -> None:

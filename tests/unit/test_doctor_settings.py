@@ -129,6 +129,7 @@ def test_a_secret_on_the_command_line_is_a_warning_and_not_told(tmp_path: Path) 
     [
         ([], FindingState.OK, "listens on 127.0.0.1, which only this machine reaches"),
         (["api.host=0.0.0.0", "api.keys_file=KEYS"], FindingState.OK, "asks for keys (1 in "),
+        (["api.host=0.0.0.0", f"api.keys={KEY}"], FindingState.OK, "asks for keys (1 in api.keys)"),
         (["api.host=0.0.0.0", "api.anonymous=true"], FindingState.WARNING, "asks for no keys"),
         (["api.host=0.0.0.0", "api.keys_file=none"], FindingState.WRONG, "cannot be read"),
     ],

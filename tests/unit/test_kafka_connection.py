@@ -64,6 +64,16 @@ def test_an_encrypted_connection_checks_certificate_and_name() -> None:
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
+def test_the_name_on_a_certificate_may_be_of_no_account_but_never_who_gave_it() -> None:
+    connection = KafkaConnection(
+        bootstrap_servers="one:9092", security_protocol="SSL", ssl_check_hostname=False
+    )
+    context = connection.client_options()["ssl_context"]
+
+    assert not context.check_hostname
+    assert context.verify_mode == ssl.CERT_REQUIRED
+
+
 def test_a_missing_certificate_file_is_named_in_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "ca.pem")
     connection = KafkaConnection(bootstrap_servers="one:9092", security_protocol="SSL", ssl_ca_file=missing)

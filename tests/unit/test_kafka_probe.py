@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ async def server(answer: Callable[[bytes], bytes | None]) -> AsyncIterator[int]:
         await asyncio.sleep(0)
 
 
-async def look(servers: str, **of: str) -> list[Finding]:
+async def look(servers: str, **of: Any) -> list[Finding]:
     probe = KafkaProbe(KafkaConnection(bootstrap_servers=servers, **of), [TOPIC], seconds=0.3)
     return list((await probe.look()).findings)
 

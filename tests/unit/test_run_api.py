@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -281,6 +282,16 @@ async def test_keys_are_asked_for_where_a_keys_file_is_set(tmp_path: Path) -> No
 
     assert answer.status_code == 401
     assert live.status_code == 200
+
+
+async def test_keys_are_asked_for_where_they_stand_in_the_settings() -> None:
+    line = f"shop {sha256(b'secret').hexdigest()} *"
+    async with serving(container_of(api={"keys": line})) as api:
+        await api.heard()
+        stranger = await api.client.get("/api/v1/topics")
+        known = await api.client.get("/api/v1/topics", headers={"Authorization": "Bearer secret"})
+
+    assert (stranger.status_code, known.status_code) == (401, 200)
 
 
 async def test_an_application_that_cannot_start_is_one_line() -> None:

@@ -225,10 +225,14 @@ CLIENT_CERTIFICATE = ("kafka.ssl_cert_file=c", "kafka.ssl_key_file=k", "kafka.ss
     [
         ("api.host=0.0.0.0", "api.anonymous=true"),
         ("api.host=0.0.0.0", "api.keys_file=keys"),
+        ("api.host=0.0.0.0", "api.keys=shop 00 *; till 11 a"),
+        ("api.keys=shop 00 *\n# till\n",),
         ("smtp.username=u", "smtp.password=p"),
         ("kafka.security_protocol=SASL_PLAINTEXT", *SASL),
         ("kafka.security_protocol=SASL_SSL", *SASL, "kafka.ssl_ca_file=ca"),
         ("kafka.security_protocol=SSL", *CLIENT_CERTIFICATE),
+        ("kafka.security_protocol=SSL", "kafka.ssl_check_hostname=true"),
+        ("kafka.security_protocol=SSL", "kafka.ssl_ca_file=ca", "kafka.ssl_check_hostname=false"),
     ],
 )
 def test_settings_that_fit_together_are_taken(assignments: tuple[str, ...]) -> None:
@@ -245,6 +249,14 @@ def test_settings_that_fit_together_are_taken(assignments: tuple[str, ...]) -> N
         (
             ("api.host=herald.example.com",),
             ["api.host is beyond loopback: set api.keys_file, or api.anonymous = true to ask for no keys"],
+        ),
+        (
+            ("api.keys_file=keys", "api.keys=shop 00 *"),
+            ["api.keys is given beside api.keys_file: give one of them"],
+        ),
+        (
+            ("kafka.security_protocol=SSL", "kafka.ssl_check_hostname=false"),
+            ["kafka.ssl_check_hostname may be false only with kafka.ssl_ca_file"],
         ),
         (("smtp.password=p",), ["smtp.password is of no use without smtp.username"]),
         (("smtp.username=u",), ["smtp.username needs smtp.password"]),
@@ -294,6 +306,7 @@ def test_a_mistake_is_not_told_again_as_a_contradiction() -> None:
     assert mistakes("smtp.username=u", "smtp.password=\x00") == [
         "smtp.password must not contain control characters"
     ]
+    assert mistakes("api.keys=a\n\x00b") == ["api.keys must not contain control characters"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.1", "::1"])
