@@ -9,11 +9,13 @@ import click
 
 from domain.channels import GROUPS
 from domain.errors import HeraldError
+from entrypoints.cli_completion import completion
 from entrypoints.cli_config import config
 from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_doctor import doctor
 from entrypoints.cli_drill import drill
 from entrypoints.cli_health import health
+from entrypoints.cli_manual import ManualGroup, colour
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
 from entrypoints.cli_status import lag, status
 from entrypoints.cli_topics import topics
@@ -32,15 +34,48 @@ def _show_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> Non
         ctx.exit()
 
 
-@click.group(epilog=example("herald run", "herald api --set api.port=9000"))
+@click.group(
+    cls=ManualGroup,
+    kinds={
+        "Running": ("run", "api", "consumer", "inbox"),
+        "Looking": ("doctor", "health", "lag", "status"),
+        "Acting": ("dead-letters", "topics"),
+        "Setting up": ("config", "completion", "drill"),
+    },
+    epilog=example("herald run", "herald doctor", "herald api --set api.port=9000"),
+    see=("README.md", "docs/walkthrough.md", "docs/reference/commands.md"),
+)
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="The version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
 )
 def herald() -> None:
     """Takes messages over REST, keeps them in a durable log, delivers each by email and by SMS."""
 
 
-@herald.command(epilog=example("herald run", "herald run --set api.port=9000 --set logging.level=DEBUG"))
+@herald.command(
+    uses=(
+        "[broker]",
+        "[api]",
+        "[smtp]",
+        "[sms]",
+        "[delivery]",
+        "[consumer]",
+        "[inbox]",
+        "[logging]",
+        "[[topics]]",
+    ),
+    exit_codes={
+        0: "it ended in order, after Ctrl-C or SIGTERM",
+        1: "a part could not start, or a second Ctrl-C",
+    },
+    epilog=example("herald run", "herald run --set api.port=9000 --set logging.level=DEBUG"),
+    see=("herald doctor", "docs/walkthrough.md"),
+)
 @with_settings
 def run(invocation: Invocation, loaded: "Loaded") -> int:
     """Everything on this machine.
@@ -51,7 +86,12 @@ def run(invocation: Invocation, loaded: "Loaded") -> int:
     return invocation.programs.run(loaded, invocation.arguments)
 
 
-@herald.command(epilog=example("herald api --config /etc/herald.toml"))
+@herald.command(
+    uses=("[api]", "[broker]", "[sqlite]", "[kafka]", "[status]", "[logging]", "[[topics]]"),
+    exit_codes={0: "it ended in order, after Ctrl-C or SIGTERM", 1: "it could not start"},
+    epilog=example("herald api --config /etc/herald.toml", "herald api --set api.workers=4"),
+    see=("herald health", "docs/reference/http.md"),
+)
 @with_settings
 @supervised
 def api(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> int:
@@ -60,7 +100,21 @@ def api(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> 
     return invocation.programs.api(loaded, supervised_by)
 
 
-@herald.command(epilog=example("herald consumer email", "herald consumer sms --set delivery.concurrency=128"))
+@herald.command(
+    uses=(
+        "[delivery]",
+        "[consumer]",
+        "[smtp]",
+        "[sms]",
+        "[templates]",
+        "[broker]",
+        "[logging]",
+        "[[topics]]",
+    ),
+    exit_codes={0: "it ended in order, after Ctrl-C or SIGTERM", 1: "it could not start, or stood still"},
+    epilog=example("herald consumer email", "herald consumer sms --set delivery.concurrency=128"),
+    see=("herald lag", "herald health", "docs/reference/delivery.md"),
+)
 @click.argument("group", type=click.Choice(GROUPS))
 @with_settings
 @supervised
@@ -73,7 +127,12 @@ def consumer(invocation: Invocation, loaded: "Loaded", group: str, supervised_by
     return invocation.programs.consumer(loaded, group, supervised_by)
 
 
-@herald.command(epilog=example("herald inbox --set inbox.http_port=9025"))
+@herald.command(
+    uses=("[inbox]", "[logging]"),
+    exit_codes={0: "it ended in order, after Ctrl-C or SIGTERM", 1: "it could not start"},
+    epilog=example("herald inbox", "herald inbox --set inbox.http_port=9025"),
+    see=("docs/reference/inbox.md",),
+)
 @with_settings
 @supervised
 def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> int:
@@ -92,6 +151,7 @@ herald.add_command(health)
 herald.add_command(doctor)
 herald.add_command(config)
 herald.add_command(drill)
+herald.add_command(completion)
 
 
 def _needs_a_shared_log(loaded: "Loaded") -> None:
@@ -124,14 +184,14 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
 
 def _invoke(arguments: Sequence[str] | None, invocation: Invocation) -> int:
     given = None if arguments is None else list(arguments)
-    answer: Any = herald.main(given, "herald", standalone_mode=False, obj=invocation)
+    answer: Any = herald.main(given, "herald", standalone_mode=False, obj=invocation, color=colour())
     return answer if isinstance(answer, int) else 0
 
 
 def _refuse(error: click.ClickException) -> int:
-    message = error.format_message()
+    message = _what_is_wrong(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(message, err=True)
+        click.echo(message, err=True, color=colour())
         return error.exit_code
     message = " ".join(message.split())  # click lists the choices of a missing argument on lines of their own
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -139,6 +199,13 @@ def _refuse(error: click.ClickException) -> int:
         end = " See" if message.endswith("?") else "; see"
         message = f"{message.rstrip('.')}{end} '{context.command_path} --help'"
     return _tell(message, error.exit_code)
+
+
+def _what_is_wrong(error: click.ClickException) -> str:
+    """As click says it, but of an option with the nearest one alone."""
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        return f"{error.message} Did you mean '{error.possibilities[0]}'?"
+    return error.format_message()
 
 
 def _tell(message: str, exit_code: int) -> int:

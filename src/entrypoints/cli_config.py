@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from entrypoints.cli_manual import ManualGroup
 from entrypoints.cli_options import Invocation, as_json, example, with_settings, with_sources
 from entrypoints.tables import show_table
 
@@ -16,19 +17,24 @@ if TYPE_CHECKING:
     from entrypoints.settings import Loaded
 
 
-@click.group()
+@click.group(cls=ManualGroup, see=("docs/reference/settings.md",))
 def config() -> None:
     """Show or check the settings."""
 
 
 @config.command(
-    epilog=example("herald config show --describe", "HERALD_API__PORT=9000 herald config show --json")
+    uses=("all of them",),
+    epilog=example("herald config show --describe", "HERALD_API__PORT=9000 herald config show --json"),
+    see=("herald config check", "docs/reference/settings.md"),
 )
 @with_settings
 @click.option("--describe", is_flag=True, help="Say what each setting is for.")
 @as_json
 def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> int:
-    """The settings in force and where each came from. Secrets are stars."""
+    """The settings in force and where each came from.
+
+    From --set, then the environment, then the settings file, then the defaults. Secrets are stars.
+    """
     from entrypoints.settings_reference import settings_in_force  # noqa: PLC0415 - quick start
 
     settings = list(settings_in_force(loaded))
@@ -44,10 +50,18 @@ def show(_: Invocation, loaded: "Loaded", *, describe: bool, as_json: bool) -> i
     return 0
 
 
-@config.command(epilog=example("herald config check --config /etc/herald.toml"))
+@config.command(
+    uses=("all of them",),
+    exit_codes={0: "the settings are right", 1: "they have mistakes; each is a line on stderr"},
+    epilog=example("herald config check", "herald config check --config /etc/herald.toml"),
+    see=("herald doctor", "docs/reference/settings.md"),
+)
 @with_sources
 def check(invocation: Invocation, config: "Path | None", assignments: "Sequence[str]") -> int:
-    """Every mistake in the settings. The files that they name count too; exit code 1 where there is one."""
+    """Every mistake in the settings.
+
+    The keys file, the templates and the certificates that they name are looked into, too.
+    """
     from entrypoints.settings import SettingsError  # noqa: PLC0415 - quick start
     from entrypoints.settings_files import mistakes_in_files  # noqa: PLC0415 - quick start
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.errors import HeraldError
+from entrypoints.cli_manual import ManualGroup, ManualOption
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
 from entrypoints.letter_options import Filters, letter_filters, place
 from entrypoints.screen import can_ask, printable, progress_bar, who
@@ -21,19 +22,24 @@ if TYPE_CHECKING:
     from entrypoints.settings_model import Settings
 
 _ERROR_SHOWN = 60
+_USES = ("[broker]", "[sqlite]", "[kafka]", "[[topics]]")
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", cls=ManualGroup, see=("docs/reference/delivery.md",))
 def dead_letters() -> None:
     """See what could not be delivered, and send it again."""
 
 
 @dead_letters.command(
     "list",
+    uses=_USES,
     epilog=example("herald dead-letters list", "herald dead-letters list --group sms --since 2h --json"),
+    see=("herald dead-letters show", "docs/reference/delivery.md"),
 )
 @letter_filters
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), metavar="N", default=100, show_default=True, help="How many."
+)
 @click.option("--after", metavar="NEXT", callback=place, help="Go on behind an earlier list.")
 @with_settings
 @as_json
@@ -46,7 +52,11 @@ def list_(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """What could not be delivered, oldest failure first. Addresses and bodies are not shown."""
+    """What could not be delivered, oldest failure first.
+
+    Addresses and bodies are not shown. It is read from the log itself: neither the API nor a consumer has to
+    run.
+    """
     from application.dead_letter_answer import dead_letters_answer  # noqa: PLC0415 - quick start
 
     page = asyncio.run(_find(invocation, loaded.settings, Filters(**given), after, limit))
@@ -63,13 +73,18 @@ def list_(
 
 
 @dead_letters.command(
-    epilog=example("herald dead-letters show transactions.email-3-42", "herald dead-letters show ID --json")
+    uses=_USES,
+    epilog=example("herald dead-letters show transactions.email-3-42", "herald dead-letters show ID --json"),
+    see=("herald dead-letters list", "herald status"),
 )
 @click.argument("letter_id", metavar="ID")
 @with_settings
 @as_json
 def show(invocation: Invocation, loaded: "Loaded", *, letter_id: str, as_json: bool) -> int:
-    """Everything about one: its address and its body too. Mind who looks over your shoulder."""
+    """Everything about one dead letter.
+
+    Its address and its body too: mind who looks over your shoulder.
+    """
     from application.dead_letter_answer import whole_letter  # noqa: PLC0415 - quick start
 
     kept = asyncio.run(_get(invocation, loaded.settings, letter_id))
@@ -86,19 +101,28 @@ def show(invocation: Invocation, loaded: "Loaded", *, letter_id: str, as_json: b
 
 
 @dead_letters.command(
+    uses=_USES,
+    exit_codes={1: "not all that was asked for is done; given again, it goes on"},
+    see=("herald dead-letters list", "docs/reference/delivery.md"),
     epilog=example(
         "herald dead-letters replay transactions.email-3-42",
         "herald dead-letters replay --group email --reason refused --rate 10",
         "herald dead-letters replay --all --yes",
-    )
+    ),
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @letter_filters
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option(
+    "--all", "everything", is_flag=True, cls=ManualOption, section="Which dead letters", help="All of them."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
 @click.option(
-    "--rate", type=click.FloatRange(min=0), default=0, help="At most so many a second; 0: no limit."
+    "--rate",
+    type=click.FloatRange(min=0),
+    metavar="N",
+    default=0,
+    help="At most so many a second; 0: no limit.",
 )
 @with_settings
 def replay(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from entrypoints.cli_manual import ManualCommand
 from entrypoints.cli_options import Invocation, as_json, example, with_sources
 from entrypoints.screen import progress_bar
 
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from entrypoints.settings_model import Settings
 
 
-@click.command(epilog=example("herald doctor", "herald doctor --config /etc/herald.toml --json"))
+@click.command(
+    cls=ManualCommand,
+    uses=("all of them",),
+    exit_codes={
+        0: "all is well, or there are warnings only",
+        1: "something is wrong, or could not be looked at",
+    },
+    epilog=example("herald doctor", "herald doctor --config /etc/herald.toml --json"),
+    see=("herald health", "herald lag", "docs/reference/commands.md"),
+)
 @with_sources
 @as_json
 def doctor(
@@ -29,7 +39,7 @@ def doctor(
 
     The settings, the log and its topics, a consumer of each group and its channel, the mail server, the SMS
     provider, clock, disks and ports: each line is ok, or says what to do. It sends nothing, changes nothing,
-    and waits a few seconds at most for whatever does not answer. Exit code 1 where anything is wrong.
+    and waits a few seconds at most for whatever does not answer.
     """
     from application.doctor import is_bad  # noqa: PLC0415 - quick start
     from entrypoints.doctor_report import show_findings, summary  # noqa: PLC0415 - quick start

@@ -2,35 +2,53 @@
 
 import random
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from entrypoints.cli_manual import ManualCommand, ManualOption
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
 
 if TYPE_CHECKING:
     from entrypoints.settings import Loaded
 
 _SEEDS = 1_000_000
+_faults = partial(click.option, cls=ManualOption, section="Faults")
 
 
 @click.command(
+    cls=ManualCommand,
+    uses=("[delivery]", "[kafka]", "broker.backend"),
+    exit_codes={
+        0: "nothing lost, nothing out of order, repeats within the bound",
+        1: "one of these did not hold",
+    },
+    see=("docs/guarantees.md", "docs/reference/commands.md"),
     epilog=example(
         "herald drill",
         "herald drill --minutes 10 --seed 7",
-        "herald drill --set broker.backend=kafka --broker-stop 'docker stop kafka-1' "
-        "--broker-start 'docker start kafka-1'",
-    )
+        "herald drill --set broker.backend=kafka --broker-stop 'docker stop kafka-1' \\",
+        "  --broker-start 'docker start kafka-1'",
+    ),
 )
 @with_settings
 @as_json
-@click.option("--minutes", type=click.FloatRange(0.1), metavar="N", help="Faults at random for so long.")
-@click.option("--seed", type=int, metavar="N", help="Draws the same faults again.")
-@click.option("--rate", type=click.FloatRange(1), default=40.0, show_default=True, help="Messages a second.")
+@_faults("--minutes", type=click.FloatRange(0.1), metavar="N", help="Faults at random for so long.")
+@_faults("--seed", type=int, metavar="N", help="Draws the same faults again.")
 @click.option(
+    "--rate",
+    type=click.FloatRange(1),
+    metavar="N",
+    default=40.0,
+    show_default=True,
+    help="Messages a second.",
+)
+@_faults(
     "--outage-seconds",
     type=click.FloatRange(0.5),
+    metavar="N",
     default=4.0,
     show_default=True,
     help="How long each is down.",
@@ -38,12 +56,13 @@ _SEEDS = 1_000_000
 @click.option(
     "--patience",
     type=click.FloatRange(1),
+    metavar="N",
     default=75.0,
     show_default=True,
     help="Seconds without an arrival after which what is missing is lost.",
 )
-@click.option("--broker-stop", metavar="COMMAND", help="Stops a broker (Kafka only).")
-@click.option("--broker-start", metavar="COMMAND", help="Starts it again.")
+@_faults("--broker-stop", metavar="COMMAND", help="Stops a broker (Kafka only).")
+@_faults("--broker-start", metavar="COMMAND", help="Starts it again.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the log files there.")
 @click.option("--consumer-program", hidden=True, default="", metavar="COMMAND")
 def drill(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from domain.errors import HeraldError
+from entrypoints.cli_manual import ManualCommand
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
 from entrypoints.screen import printable
 from entrypoints.tables import show_table
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from entrypoints.settings import Loaded
 
 
-@click.command(epilog=example("herald health", "herald health --live --set consumer.port=9100"))
+@click.command(
+    cls=ManualCommand,
+    uses=("[api]", "[consumer]", "[inbox]"),
+    exit_codes={0: "what is there is well", 1: "one is not well, or none is there"},
+    epilog=example("herald health", "herald health --live --set consumer.port=9100"),
+    see=("herald doctor",),
+)
 @with_settings
 @click.option("--live", is_flag=True, help="Whether they move, not whether the log and its group answer too.")
 @as_json
@@ -24,7 +31,7 @@ def health(_: Invocation, loaded: "Loaded", *, live: bool, as_json: bool) -> int
     """Whether what runs on this machine is well.
 
     API, consumer and inbox are asked at the ports that the settings name; of each, one that is not there is
-    passed over. Exit code 1 where one is not well, or none is there.
+    passed over.
     """
     from entrypoints.local_health import Health, ask_all  # noqa: PLC0415 - quick start
 

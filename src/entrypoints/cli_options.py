@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from entrypoints.completion import complete_settings
 from entrypoints.programs import Programs
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ _set = click.option(
     multiple=True,
     metavar="SECTION.FIELD=VALUE",
     callback=_assignments,
+    shell_complete=complete_settings,
     help="One setting; may be given again for others.",
 )
 supervised = click.option("--supervised-by", type=int, hidden=True, metavar="FD")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from domain.errors import HeraldError
+from entrypoints.cli_manual import ManualCommand
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
+from entrypoints.completion import complete_topics
 from entrypoints.screen import printable
 from entrypoints.tables import show_table
 
@@ -19,19 +21,29 @@ if TYPE_CHECKING:
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
 
+_USES = ("[broker]", "[sqlite]", "[kafka]", "[[topics]]")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 @click.command(
+    cls=ManualCommand,
+    uses=(*_USES, "[status]"),
+    exit_codes={1: "the message is not known, or the log does not answer"},
+    see=("herald dead-letters", "docs/reference/http.md"),
     epilog=example(
         "herald status order-1001",
         "herald status order-1001 --story",
         "herald status order-1001 --topic refunds --json",
-    )
+    ),
 )
 @click.argument("request_id")
 @with_settings
-@click.option("--topic", metavar="NAME", help="Only this topic; without it the newest message of all.")
+@click.option(
+    "--topic",
+    metavar="NAME",
+    shell_complete=complete_topics,
+    help="Only this topic; without it the newest message of all.",
+)
 @click.option("--story", is_flag=True, help="Each thing that happened to it: every try, and its end.")
 @as_json
 def status(
@@ -66,7 +78,12 @@ def status(
     return 0
 
 
-@click.command(epilog=example("herald lag", "herald lag --json"))
+@click.command(
+    cls=ManualCommand,
+    uses=_USES,
+    epilog=example("herald lag", "herald lag --json"),
+    see=("herald doctor", "herald status"),
+)
 @with_settings
 @as_json
 def lag(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:

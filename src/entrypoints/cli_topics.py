@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from entrypoints.cli_manual import ManualGroup
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
 from entrypoints.tables import show_table
 
@@ -18,16 +19,25 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-@click.group()
+@click.group(cls=ManualGroup, see=("docs/reference/topics.md",))
 def topics() -> None:
     """List or create the topics."""
 
 
-@topics.command("list", epilog=example("herald topics list", "herald topics list --json"))
+@topics.command(
+    "list",
+    uses=("[broker]", "[sqlite]", "[kafka]", "[[topics]]"),
+    epilog=example("herald topics list", "herald topics list --json"),
+    see=("herald topics apply", "docs/reference/topics.md"),
+)
 @with_settings
 @as_json
 def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
-    """The topics and who is subscribed."""
+    """The topics and who is subscribed.
+
+    Herald's own topics stand below the one that they belong to. What is not made yet is shown as the settings
+    have it.
+    """
     from application.apply_topics import topics_answer  # noqa: PLC0415 - quick start
 
     listed = _with_catalog(invocation, loaded, lambda topics: topics.list_topics())
@@ -39,10 +49,19 @@ def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
     return 0
 
 
-@topics.command(epilog=example("herald topics apply", "herald topics apply --config /etc/herald.toml"))
+@topics.command(
+    uses=("[broker]", "[sqlite]", "[kafka]", "[[topics]]"),
+    exit_codes={1: "one exists with other numbers, or the log does not answer"},
+    epilog=example("herald topics apply", "herald topics apply --config /etc/herald.toml"),
+    see=("herald topics list", "docs/reference/topics.md"),
+)
 @with_settings
 def apply(invocation: Invocation, loaded: "Loaded") -> int:
-    """Creates what is missing. What exists with other numbers is an error, and then nothing is created."""
+    """Creates the topics that are missing.
+
+    Every process does the same when it boots. What exists with other numbers is an error, and then nothing
+    is created.
+    """
     applied = _with_catalog(invocation, loaded, lambda topics: topics())
     for name in applied.created:
         click.echo(f"created {name}")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ import click
 from domain.dead_letter import LetterFilter, parse_place
 from domain.message import parse_time
 from domain.outcome import DeadLetterReason
+from entrypoints.cli_manual import ManualOption
+from entrypoints.completion import complete_groups, complete_topics
 
 if TYPE_CHECKING:
     from domain.dead_letter import LetterPlace
@@ -86,13 +89,19 @@ def place(_: click.Context, __: click.Parameter, text: str | None) -> "LetterPla
     return parsed
 
 
+_filter = partial(click.option, cls=ManualOption, section="Which dead letters")
 _OPTIONS = (
-    click.option("--group", metavar="NAME", help="Only of this group: email or sms."),
-    click.option("--topic", metavar="NAME", help="Only of this topic."),
-    click.option("--reason", type=click.Choice([one.value for one in DeadLetterReason]), help="Only these."),
-    click.option("--key", callback=_key, help="Only of this key."),
-    click.option("--since", metavar="TIME", callback=_moment, help="Failed then or later: 2h, 7d, a date."),
-    click.option("--until", metavar="TIME", callback=_moment, help="Failed before then."),
+    _filter("--group", metavar="NAME", shell_complete=complete_groups, help="Only of this group."),
+    _filter("--topic", metavar="NAME", shell_complete=complete_topics, help="Only of this topic."),
+    _filter(
+        "--reason",
+        type=click.Choice([one.value for one in DeadLetterReason]),
+        metavar="REASON",
+        help=f"Only these: {', '.join(DeadLetterReason)}.",
+    ),
+    _filter("--key", metavar="KEY", callback=_key, help="Only of this key."),
+    _filter("--since", metavar="TIME", callback=_moment, help="Failed then or later: 2h, 7d, a date."),
+    _filter("--until", metavar="TIME", callback=_moment, help="Failed before then."),
 )
 
 

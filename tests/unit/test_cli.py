@@ -91,6 +91,7 @@ def test_the_help_lists_exactly_the_commands_there_are(call: Call) -> None:
     assert said.code == 0
     assert sorted(herald.commands) == [
         "api",
+        "completion",
         "config",
         "consumer",
         "dead-letters",
@@ -129,7 +130,7 @@ def test_the_help_of_every_command_has_its_options_and_an_example(
     assert said.code == 0
     assert "--config PATH" in said.out
     assert "--set SECTION.FIELD=VALUE" in said.out
-    assert f"Example:\n    {' '.join(('herald', *command))}" in said.out.replace("HERALD_API__PORT=9000 ", "")
+    assert f"Example:\n  {' '.join(('herald', *command))}" in said.out.replace("HERALD_API__PORT=9000 ", "")
     assert "supervised" not in said.out
 
 
@@ -139,7 +140,8 @@ def test_without_a_command_the_help_is_shown_as_wrong_usage(call: Call, command:
 
     assert said.code == 2
     assert said.out == ""
-    assert said.err.startswith(f"Usage: {' '.join(('herald', *command))} ")
+    assert said.err.startswith(f"{' '.join(('herald', *command))} - ")
+    assert f"\nUsage: {' '.join(('herald', *command))} " in said.err
 
 
 def test_the_version_is_printed(call: Call) -> None:
@@ -214,7 +216,10 @@ def test_processes_cannot_share_a_log_in_memory(
     [
         (("nonsense",), "No such command 'nonsense'; see 'herald --help'"),
         (("api", "--nonsense"), "No such option '--nonsense'; see 'herald api --help'"),
-        (("dead",), "No such command 'dead'; see 'herald --help'"),
+        (("dead",), "No such command 'dead'. Did you mean 'dead-letters'? See 'herald --help'"),
+        (("replay",), "No such command 'replay'. Did you mean 'dead-letters replay'? See 'herald --help'"),
+        (("consumr",), "No such command 'consumr'. Did you mean 'consumer'? See 'herald --help'"),
+        (("lag", "--jsn"), "No such option '--jsn'. Did you mean '--json'? See 'herald lag --help'"),
         (("rnu",), "No such command 'rnu'. Did you mean 'run'? See 'herald --help'"),
         (
             ("consumer", "fax"),
