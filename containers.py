@@ -12,10 +12,12 @@ from pathlib import Path
 from dependency_injector import containers, providers
 
 from adapters.email_address import address_fault
+from adapters.file_presence import FilePresence
 from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_presence import MemoryPresence
 from adapters.memory_probe import MemoryProbe
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, request_id_of
@@ -207,6 +209,12 @@ class Container(containers.DeclarativeContainer):
     )
     mail_probe = providers.Singleton(build_probes.of_mail_server, settings, clock)
     sms_probe = providers.Singleton(build_probes.of_sms_provider, settings, clock)
+    presence = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(FilePresence, sqlite_path, clock),
+        kafka=providers.Singleton(build_on_kafka.presence, kafka_connection, settings, clock),
+        memory=providers.Singleton(MemoryPresence, memory_broker, clock),
+    )
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
         backend,
@@ -237,7 +245,13 @@ class Container(containers.DeclarativeContainer):
         sms=providers.Singleton(NotifyBySms, sms_sender, templates),
     )
 
-    apply_topics = providers.Singleton(ApplyTopics, topic_catalog, topics, dead_letter_days)
+    apply_topics = providers.Singleton(
+        ApplyTopics,
+        topic_catalog,
+        topics,
+        dead_letter_days,
+        providers.Callable(build_on_kafka.presence_topic_of, settings),
+    )
     request_ids = providers.Singleton(RequestIds, clock, providers.Singleton(RandomDigits))
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     read_status = providers.Singleton(ReadStatus, status_view, topics)

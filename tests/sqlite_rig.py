@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self
 
+from adapters.file_presence import FilePresence, presence_folder
 from adapters.message_json import request_id_of
 from adapters.sqlite_archive import SqliteDeadLetterArchive
 from adapters.sqlite_dead_letters import SqliteDeadLetters
@@ -124,6 +125,16 @@ class SqliteRig(Rig):
             connection.execute("CREATE TABLE positions (topic TEXT)")
             connection.execute(f"PRAGMA application_id = {GROUP.application_id}")
             connection.execute("PRAGMA user_version = 1")
+
+    async def make_room_for_presence(self) -> None:
+        """Nothing has to."""
+
+    def presence(self) -> FilePresence:
+        return FilePresence(self.path, SystemClock())
+
+    def unreachable_presence(self) -> FilePresence:
+        presence_folder(self.path).write_text("a file where the folder should be")
+        return self.presence()
 
     def catalog(self) -> SqliteTopicCatalog:
         return SqliteTopicCatalog(self.path)

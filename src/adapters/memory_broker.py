@@ -14,6 +14,7 @@ from domain.topic import TopicPlan
 
 if TYPE_CHECKING:
     from domain.dead_letter import DeadLetter, LetterPlace, Replay
+    from domain.presence import ProcessReport
 
 SILENT = "the log does not answer"
 
@@ -92,6 +93,7 @@ class MemoryBroker:
         self.ledgers: dict[tuple[str, Shard], NoteLog] = {}
         self.deferrals: dict[tuple[str, Shard], NoteLog] = {}
         self._down = False
+        self.reports: dict[str, ProcessReport] = {}
         self._records: dict[Shard, list[Record | None]] = {}  # None: a gap
         self._firsts: dict[Shard, int] = {}
         self._groups: dict[str, _Group] = {}

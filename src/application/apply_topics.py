@@ -13,6 +13,8 @@ DAY_MS = 24 * HOUR_MS
 OWN_HEADERS_BYTES = 65_536
 # Of a source that does not exist: what a log gives it unless told otherwise.
 USUAL_SEGMENT_MS = 7 * DAY_MS
+PRESENCE_MS, PRESENCE_SEGMENT_MS = HOUR_MS, HOUR_MS // 6
+NONE_OF_THEM = ""
 SETTINGS, HERALD = "the settings say", "Herald needs"
 
 
@@ -32,7 +34,8 @@ class Applied:
 class ListedTopic:
     """A topic as planned, beside what exists of it; None when nothing does.
 
-    `own_of`: the configured topic that this one of Herald's stands beside; None for a configured one.
+    `own_of`: the configured topic that this one of Herald's stands beside, `NONE_OF_THEM` where it stands
+    alone; None for a configured one.
     """
 
     plan: TopicPlan
@@ -51,12 +54,18 @@ class ListedTopic:
 
 
 class ApplyTopics:
-    """The use case of `herald topics`, and of every process that starts."""
+    """The use case of `herald topics`, and of every process that starts.
 
-    def __init__(self, catalog: TopicCatalog, topics: Sequence[Topic], dead_letter_days: int) -> None:
+    `presence`: the topic in which processes tell of themselves; "" where the log needs none for it.
+    """
+
+    def __init__(
+        self, catalog: TopicCatalog, topics: Sequence[Topic], dead_letter_days: int, presence: str = ""
+    ) -> None:
         self._catalog = catalog
         self._topics = topics
         self._dead_letter_days = dead_letter_days
+        self._alone = (_presence_plan(presence, topics),) if presence else ()
 
     async def __call__(self) -> Applied:
         """Creates what is missing; what exists is never changed.
@@ -85,11 +94,18 @@ class ApplyTopics:
         return listed
 
     async def list_topics(self) -> Sequence[ListedTopic]:
-        """Each configured topic, followed by Herald's own beside it. Raises `LogUnavailable`."""
-        names = {plan.name for plan in plan_topics(self._topics, self._dead_letter_days, {})}
-        found = await self._catalog.find(names)
+        """Each configured topic, followed by Herald's own beside it; then what stands alone.
+
+        Raises `LogUnavailable`.
+        """
+        planned = (*plan_topics(self._topics, self._dead_letter_days, {}), *self._alone)
+        found = await self._catalog.find({plan.name for plan in planned})
         plans = plan_topics(self._topics, self._dead_letter_days, found)
-        return list(_listed(self._topics, {plan.name: plan for plan in plans}, found))
+        listed = list(_listed(self._topics, {plan.name: plan for plan in plans}, found))
+        return listed + [
+            ListedTopic(plan=plan, found=found.get(plan.name), groups=(), own_of=NONE_OF_THEM)
+            for plan in self._alone
+        ]
 
 
 def topics_answer(listed: Sequence[ListedTopic]) -> dict[str, list[dict[str, object]]]:
@@ -154,6 +170,16 @@ def _own_plans(
     )
 
 
+def _presence_plan(name: str, topics: Sequence[Topic]) -> TopicPlan:
+    return TopicPlan(
+        name=name,
+        partitions=1,
+        replication_factor=max(topic.replication_factor for topic in topics),
+        retention_ms=PRESENCE_MS,
+        segment_ms=PRESENCE_SEGMENT_MS,
+    )
+
+
 def _ledger_kept_ms(topic: Topic, source: FoundTopic | None) -> int:
     """A finished message must not outlive its end in the ledger.
 
@@ -212,7 +238,7 @@ def mismatches(topic: ListedTopic) -> Iterator[str]:
     if found.cleanup not in {None, plan.cleanup}:
         remedy = f"change the topic's cleanup.policy to {plan.cleanup}"
         yield _mismatch(topic, f"cleanup.policy {found.cleanup}", plan.cleanup, remedy, who=HERALD)
-    elif plan.cleanup is Cleanup.DELETE:
+    elif plan.cleanup is Cleanup.DELETE and topic.own_of != NONE_OF_THEM:  # there any age will do
         yield from _other_ages(topic, found.retention_ms)
 
 

@@ -1,12 +1,22 @@
 """What each consumer process says of itself, so that others can see it: the board, and `herald doctor`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TELL_SECONDS = 5.0
 """How often a process tells how it stands; what changes about its channel it tells at once."""
 GONE_SECONDS = 20.0
-"""Who told nothing for so long is taken for gone."""
+"""Who told nothing for so long is taken for gone. Clocks of machines may differ by a few seconds."""
+_LONGEST_PREFIX = 200  # characters; Kafka allows a topic 249
+
+
+def presence_topic(group_prefix: str) -> str:
+    """Where the processes of one installation tell of themselves, on a log that keeps it in a topic.
+
+    A group's name may have characters that a topic's may not, and may be longer.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "_", group_prefix)[:_LONGEST_PREFIX] + "presence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ class TopicPlan:
 
     `retention_ms` is `FOR_EVER` where no record is forgotten for its age.
 
+    `segment_ms`: after how long what was written may be forgotten at all; None: the log's usual.
     `extra_message_bytes` is allowed on top of what the topic `beside` which this one stands takes (or, where
     that does not exist, the log's usual limit), for the headers that Herald adds.
     """
@@ -57,6 +58,7 @@ class TopicPlan:
     cleanup: Cleanup = Cleanup.DELETE
     extra_message_bytes: int = 0
     beside: str | None = None
+    segment_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from domain.ports import (
     MessagePublisher,
     TopicCatalog,
 )
-from domain.view_ports import GroupLags, StatusFeed, StatusView
+from domain.presence import presence_topic
+from domain.view_ports import GroupLags, Presence, StatusFeed, StatusView
 from entrypoints.settings_model import Settings
 
 if TYPE_CHECKING:
@@ -91,6 +92,17 @@ def status_feed(connection: "KafkaConnection", settings: Settings, clock: System
 
     status = settings.status
     return KafkaStatusFeed(connection, settings.configured_topics(), clock, status.hours, status.messages)
+
+
+def presence_topic_of(settings: Settings) -> str:
+    """Where processes tell of themselves; "" where the log is not Kafka: then it is no topic."""
+    return presence_topic(settings.kafka.group_prefix) if settings.broker.backend == "kafka" else ""
+
+
+def presence(connection: "KafkaConnection", settings: Settings, clock: SystemClock) -> Presence:
+    from adapters.kafka_presence import KafkaPresence
+
+    return KafkaPresence(connection, presence_topic(settings.kafka.group_prefix), clock)
 
 
 def lags(connection: "KafkaConnection", settings: Settings) -> GroupLags:

@@ -94,12 +94,14 @@ def _with_catalog(
     invocation: Invocation, loaded: "Loaded", act: "Callable[[ApplyTopics], Awaitable[Answer]]"
 ) -> Answer:
     from application.apply_topics import ApplyTopics  # noqa: PLC0415 - quick start
+    from entrypoints.build_on_kafka import presence_topic_of  # noqa: PLC0415 - quick start
 
     settings = loaded.settings
 
     async def run() -> Answer:
         async with invocation.programs.topic_catalog(settings) as catalog:
-            use_case = ApplyTopics(catalog, settings.configured_topics(), settings.broker.dead_letter_days)
+            days, presence = settings.broker.dead_letter_days, presence_topic_of(settings)
+            use_case = ApplyTopics(catalog, settings.configured_topics(), days, presence)
             return await act(use_case)
 
     return asyncio.run(run())

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from application.doctor import Doctor
     from domain.ports import DeadLetterArchive, TopicCatalog
-    from domain.view_ports import GroupLags, StatusView
+    from domain.view_ports import GroupLags, Presence, StatusView
     from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
@@ -62,6 +62,13 @@ class Programs:
 
         lags: GroupLags = Container(settings=settings).group_lags()
         return lags
+
+    def presence(self, settings: "Settings") -> "Presence":
+        """Which consumer processes there are, by the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        presence: Presence = Container(settings=settings).presence()
+        return presence
 
     def dead_letter_archive(self, settings: "Settings") -> "DeadLetterArchive":
         """The dead letters of the log that these settings name."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from entrypoints.child_process import ParentLink, end_with_parent, tell_when_rea
 from entrypoints.consumer_metrics import ConsumerMetrics
 from entrypoints.consumer_probes import ConsumerProbes, serving_probes
 from entrypoints.logs import configure_logging, say
+from entrypoints.presence_reports import report_presence
 from entrypoints.rare_collections import rare_collections
 from entrypoints.screen import tell
 from entrypoints.settings import Loaded
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from domain.ports import MessageLog
 
 logger = logging.getLogger("herald.process")
+
+LEAVE_SECONDS = 2.0
 
 
 def run_consumer(loaded: Loaded, group: str, supervised_by: int | None = None) -> int:
@@ -96,8 +99,30 @@ class ConsumerProcess:
                     pruning = asyncio.create_task(retention.run())
                     stack.callback(pruning.cancel)
             self._is_open = True
+            await stack.enter_async_context(self._telling_others())
             with rare_collections():
                 await self._engine.run(stop)
+
+    @contextlib.asynccontextmanager
+    async def _telling_others(self) -> AsyncIterator[None]:
+        """For as long as it delivers; leaving takes a moment at the most."""
+        async with self._container.presence() as presence:
+            report = report_presence(
+                presence,
+                self._engine,
+                self._container.clock(),
+                self._group,
+                tuple(self._container.subscribed()),
+                self._unready,
+            )
+            telling = asyncio.create_task(report.run())
+            try:
+                yield
+            finally:
+                telling.cancel()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LEAVE_SECONDS):
+                        await report.leave()
 
     def _announce(self, port: int) -> None:
         if not self._link.is_supervised:

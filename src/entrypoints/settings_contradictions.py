@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pydantic import SecretStr
 
 from domain.channels import GROUPS
+from domain.presence import presence_topic
 from entrypoints.settings_model import Kafka, Settings, TopicSettings
 
 
@@ -38,7 +39,8 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
         names = ("delivery.max_retry_seconds", "delivery.first_retry_seconds")
         yield names, "must not be below delivery.first_retry_seconds"
     yield from _kafka_contradictions(settings.kafka)
-    yield from _topic_contradictions(settings.topics)
+    own = presence_topic(settings.kafka.group_prefix) if settings.broker.backend == "kafka" else ""
+    yield from _topic_contradictions(settings.topics, own)
 
 
 def _kafka_contradictions(kafka: Kafka) -> Iterator[Contradiction]:
@@ -70,11 +72,12 @@ def _is_given(value: object) -> bool:
     return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
-def _topic_contradictions(topics: Sequence[TopicSettings]) -> Iterator[Contradiction]:
+def _topic_contradictions(topics: Sequence[TopicSettings], own: str) -> Iterator[Contradiction]:
+    """`own`: the topic of Herald's that stands beside none of them; "": there is none."""
     counts = Counter(topic.name for topic in topics)
     for name in (name for name, count in counts.items() if count > 1):
         yield ("topics",), f"{name} is named more than once"
-    taken: dict[str, str] = {}
+    taken = {own.replace(".", "_"): "kafka.group_prefix"} if own else {}
     for topic in counts:
         # Kafka takes . and _ for the same in its metrics and refuses the second of such a pair.
         names = [name.replace(".", "_") for name in (topic, *_own_topics(topic))]

@@ -16,7 +16,7 @@ from domain.ports import (
     TopicCatalog,
 )
 from domain.topic import Cleanup, FoundTopic, Topic, TopicPlan
-from domain.view_ports import GroupLags, StatusView
+from domain.view_ports import GroupLags, Presence, StatusView
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000
@@ -126,6 +126,17 @@ class Rig(ABC):
     @abstractmethod
     def unreachable_lags(self) -> GroupLags:
         """Ones that cannot be read; their time limit is short."""
+
+    @abstractmethod
+    async def make_room_for_presence(self) -> None:
+        """What has to exist before processes tell of themselves."""
+
+    @abstractmethod
+    def presence(self) -> Presence: ...
+
+    @abstractmethod
+    def unreachable_presence(self) -> Presence:
+        """One that can neither tell nor see; its time limit is short."""
 
     @abstractmethod
     def catalog(self) -> TopicCatalog: ...

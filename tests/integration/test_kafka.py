@@ -16,6 +16,7 @@ from tests.contracts.dead_letters import DeadLettersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
+from tests.contracts.presence import PresenceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.status import StatusViewContract, Story
 from tests.contracts.topic_catalog import TopicCatalogContract
@@ -120,3 +121,6 @@ async def rest_once_it_answers(feed: KafkaStatusFeed) -> None:
             with contextlib.suppress(LogUnavailable):
                 assert [events async for events in feed.rest()] == []
             await asyncio.sleep(0.1)
+
+
+class TestKafkaPresence(OnKafka, PresenceContract): ...

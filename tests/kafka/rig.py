@@ -14,6 +14,7 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_lags import KafkaGroupLags
 from adapters.kafka_ledger import KafkaLedger
 from adapters.kafka_log import KafkaLog
+from adapters.kafka_presence import KafkaPresence
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
 from adapters.kafka_status_scan import KafkaStatusScan
@@ -89,6 +90,15 @@ class KafkaRig(Rig):
 
     def unreachable_lags(self) -> KafkaGroupLags:
         return KafkaGroupLags(NOBODY_LISTENS, f"{self.topic}-", timeout_seconds=0.3)
+
+    async def make_room_for_presence(self) -> None:
+        await self.catalog().create([plan(f"{self.topic}-presence", partitions=1)])
+
+    def presence(self) -> KafkaPresence:
+        return KafkaPresence(self.connection, f"{self.topic}-presence", SystemClock())
+
+    def unreachable_presence(self) -> KafkaPresence:
+        return KafkaPresence(NOBODY_LISTENS, "nowhere", SystemClock(), timeout_seconds=0.3)
 
     def catalog(self) -> KafkaTopicCatalog:
         return KafkaTopicCatalog(self.connection)

@@ -12,6 +12,7 @@ LIBRARIES = {
     "disk_probe": set(),
     "email_address": {"email_validator"},
     "http_sms": {"httpx"},
+    "file": set(),
     "jinja_templates": {"jinja2"},
     "kafka": {"aiokafka"},
     "letter_index": set(),
@@ -20,6 +21,7 @@ LIBRARIES = {
     "message_sighting": set(),
     "one_off_thread": set(),
     "outcome_table": set(),
+    "presence_json": {"msgspec"},
     "process_end": set(),
     "random_digits": set(),
     "smtp": {"aiosmtplib"},
@@ -27,7 +29,7 @@ LIBRARIES = {
     "system_clock": set(),
 }
 # How a record is written, what a provider's answer counts as, how letters that can only be read are found,
-# how many wait with one timer, and what may hang: the same for every technology.
+# how many wait with one timer, what may hang, what a process tells: the same for every technology.
 SHARED = (
     "deadlines",
     "letter_index",
@@ -35,6 +37,7 @@ SHARED = (
     "message_sighting",
     "one_off_thread",
     "outcome_table",
+    "presence_json",
 )
 
 

@@ -13,6 +13,7 @@ from adapters.memory import (
 )
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_presence import MemoryPresence
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import request_id_of
 from adapters.system_clock import SystemClock
@@ -24,6 +25,7 @@ from tests.contracts.dead_letters import DeadLettersContract, letter
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract, entry, notes_of
 from tests.contracts.log import LogContract, RebalanceContract
+from tests.contracts.presence import PresenceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Reader, Rig, plan, record
 from tests.contracts.status import StatusViewContract
@@ -93,6 +95,16 @@ class MemoryRig(Rig):
     def unreachable_lags(self) -> MemoryGroupLags:
         self.broker.down = True
         return self.lags()
+
+    async def make_room_for_presence(self) -> None:
+        """Nothing has to."""
+
+    def presence(self) -> MemoryPresence:
+        return MemoryPresence(self.broker, SystemClock())
+
+    def unreachable_presence(self) -> MemoryPresence:
+        self.broker.down = True
+        return self.presence()
 
     def catalog(self) -> MemoryTopicCatalog:
         return MemoryTopicCatalog(self.broker)
@@ -294,3 +306,7 @@ async def test_publishing_wakes_a_reader_that_waits(broker: MemoryBroker, clock:
 
     assert answers == [Receipt(0)]
     assert isinstance(event, Fetched)
+
+
+class TestMemoryPresence(InMemory, PresenceContract):
+    pass

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.presence import presence_topic
 from entrypoints.settings import SettingsError, load_settings, value_of
 from entrypoints.settings_contradictions import is_loopback
 
@@ -323,3 +324,18 @@ def test_a_level_is_kept_in_capitals() -> None:
     loaded = load_settings(None, ["logging.level=warning"], {}, Path("/nowhere"))
 
     assert value_of(loaded.settings, "logging.level") == "WARNING"
+
+
+def test_a_topic_must_not_be_the_one_in_which_processes_tell_of_themselves() -> None:
+    topic = 'topics=[{"name": "herald-presence"}]'
+
+    assert mistakes(topic) == []
+    assert mistakes(topic, "broker.backend=kafka") == [
+        "topics herald-presence needs a topic that kafka.group_prefix has taken"
+    ]
+
+
+def test_any_prefix_of_groups_gives_a_topic_that_kafka_takes() -> None:
+    assert presence_topic("herald-") == "herald-presence"
+    assert presence_topic("team a/") == "team_a_presence"
+    assert len(presence_topic("x" * 500)) <= 249

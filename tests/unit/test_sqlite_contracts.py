@@ -7,6 +7,7 @@ from tests.contracts.dead_letters import DeadLettersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract
+from tests.contracts.presence import PresenceContract
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Rig
 from tests.contracts.status import StatusViewContract
@@ -49,4 +50,8 @@ class TestSqliteGroupLags(OnSqlite, GroupLagsContract):
 
 
 class TestSqliteTopicCatalog(OnSqlite, TopicCatalogContract):
+    pass
+
+
+class TestFilePresence(OnSqlite, PresenceContract):
     pass

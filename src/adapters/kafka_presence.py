@@ -1,0 +1,109 @@
+"""`Presence` on Kafka: a topic of one partition, of which only the last moments matter."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from adapters.kafka_batches import Backlog
+from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_consumer import ConsumerClass
+from adapters.kafka_letters import LetterRecord
+from adapters.kafka_publisher import ProducerClass, WritingClient
+from adapters.kafka_reader import KafkaReader
+from adapters.presence_json import decode_report, encode_report, in_order
+from domain.errors import LogUnavailable
+from domain.log import Bounds, Shard, Unconfirmed
+from domain.ports import Clock
+from domain.presence import GONE_SECONDS, ProcessReport
+
+_FIRST_LOOK_SECONDS = 3 * GONE_SECONDS  # clocks of machines differ
+
+
+class KafkaPresence:
+    """`topic`: the installation's. It connects when there is something to tell, or to see.
+
+    A process that left has a record without a value. What was read once is remembered, so that a look reads
+    what is new alone.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        clock: Clock,
+        *,
+        timeout_seconds: float = 5.0,
+        producer_class: ProducerClass = AIOKafkaProducer,
+        consumer_class: ConsumerClass = AIOKafkaConsumer,
+    ) -> None:
+        self._shard = Shard(topic, 0)
+        self._clock = clock
+        self._writing = WritingClient(connection, timeout_seconds, 0.0, Backlog(100, 1 << 20), producer_class)
+        self._is_writing = False
+        self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
+        self._turn = asyncio.Lock()
+        self._next: int | None = None
+        self._looked_at = 0.0
+        self._reports: dict[bytes | None, ProcessReport] = {}
+
+    async def tell(self, report: ProcessReport) -> None:
+        await self._write(report.process, encode_report(report))
+
+    async def leave(self, process: str) -> None:
+        await self._write(process, None)
+
+    async def seen(self) -> Sequence[ProcessReport]:
+        async with self._turn:
+            await self._read_on()
+        oldest = self._clock.now() - GONE_SECONDS
+        self._reports = {key: report for key, report in self._reports.items() if report.at >= oldest}
+        return in_order(list(self._reports.values()))
+
+    async def _write(self, process: str, value: bytes | None) -> None:
+        if not self._is_writing:
+            self._writing.open()
+            self._is_writing = True
+        record = LetterRecord(self._shard, process.encode(), value, ())
+        [answer] = await self._writing.writer.write([record])
+        if isinstance(answer, Unconfirmed):
+            raise LogUnavailable(f"{self._shard.topic} did not take a report: {answer.reason}")
+
+    async def _read_on(self) -> None:
+        partition = TopicPartition(self._shard.topic, 0)
+        if self._next is None and await self._reader.missing({self._shard.topic}):
+            raise LogUnavailable(f"Kafka has no topic {self._shard.topic}: run 'herald topics apply'")
+        now = self._clock.monotonic()
+        bounds = await self._bounds(partition, now)
+        async with contextlib.aclosing(self._reader.read(partition, bounds.first, bounds.end)) as slices:
+            async for records in slices:
+                for record in records:
+                    self._take(record)
+        self._next, self._looked_at = bounds.end, now
+
+    async def _bounds(self, partition: TopicPartition, now: float) -> Bounds:
+        """What is to be read now: what is new; the last moments where nobody looked lately."""
+        if self._next is not None and now - self._looked_at < _FIRST_LOOK_SECONDS:
+            bounds = (await self._reader.bounds([partition]))[partition]
+            if bounds.first <= self._next <= bounds.end:
+                return Bounds(self._next, bounds.end)
+        # Also where the topic was made anew meanwhile.
+        since = self._clock.now() - _FIRST_LOOK_SECONDS
+        return (await self._reader.since([partition], since))[partition]
+
+    def _take(self, record: Any) -> None:
+        report = None if record.value is None else decode_report(record.value)
+        if report is None:
+            self._reports.pop(record.key, None)
+        else:
+            self._reports[record.key] = report
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._reader.close()
+        if self._is_writing:
+            await self._writing.close()
