@@ -22,7 +22,7 @@ from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
-from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace
+from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
 from domain.lag import PutOff, Standing
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.status import MessageStatus
@@ -203,6 +203,9 @@ class _CurrentArchive:
 
     async def get(self, letter_id: str) -> KeptLetter | None:
         return await self._now().get(letter_id)
+
+    async def tally(self, until: float = float("inf")) -> Sequence[LetterTally]:
+        return await self._now().tally(until)
 
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         await self._now().put_back(kept, by=by)

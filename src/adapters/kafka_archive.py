@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -26,6 +27,7 @@ from domain.dead_letter import (
     LetterFilter,
     LetterPage,
     LetterPlace,
+    LetterTally,
     Replay,
     kept_letter,
     parse_id,
@@ -141,6 +143,12 @@ class KafkaDeadLetterArchive:
             await self._catch_up(asked)
             found = asked[0].index.get((place.partition, place.offset))
             return None if found is None else next(iter(await self._read(asked, [found])), None)
+
+    async def tally(self, until: float = math.inf) -> list[LetterTally]:
+        """See the port."""
+        async with self._one_at_a_time:
+            await self._catch_up(self._logs)
+            return sorted(tally for one in self._logs for tally in one.index.tally(until))
 
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         """See the port. A command that is killed between the two writes is told from its outcome."""

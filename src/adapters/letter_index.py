@@ -4,13 +4,22 @@ Of each letter a few small things are held, never its value: the log is read onc
 then read at its positions.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 
-from domain.dead_letter import DeadLetter, LetterFilter, LetterPlace, Replay
+from domain.dead_letter import (
+    MOST_REPLAYS,
+    DeadLetter,
+    LetterFilter,
+    LetterPlace,
+    LetterTally,
+    Replay,
+    replays_before,
+)
 
 Source = tuple[int, int]
 """Partition and offset of the original."""
@@ -31,6 +40,11 @@ class _Entry:
     failed_at: float
     reason: str
     key: bytes | None
+    replays: int  # before it failed
+
+
+# Why it died and whether it is parked; None: it is none that waits.
+_Standing = tuple[str, bool] | None
 
 
 class LetterIndex:
@@ -42,24 +56,33 @@ class LetterIndex:
         self._entries: dict[Source, _Entry] = {}
         self._replays: dict[Source, list[Replay]] = {}
         self._sorted: list[tuple[float, int, int]] | None = None
+        # Kept up with each change: a board that is open asks again and again.
+        self._counts: Counter[_Standing] = Counter()
 
     def add(self, letter: DeadLetter, position: int) -> None:
         """A letter of this group and topic, in the log's order."""
         source = (letter.record.shard.partition, letter.record.offset)
         known = self._entries.get(source)
         if known is None or letter.failed_at >= known.failed_at:
-            reason = letter.reason.value
-            self._entries[source] = _Entry(position, letter.failed_at, reason, letter.record.key)
+            before = replays_before(letter.record.headers)
+            self._count(source, -1)
+            self._entries[source] = _Entry(
+                position, letter.failed_at, letter.reason.value, letter.record.key, before
+            )
+            self._count(source, 1)
             self._sorted = None
 
     def note(self, source: Source, replay: Replay) -> None:
+        self._count(source, -1)
         self._replays.setdefault(source, []).append(replay)
+        self._count(source, 1)
 
     def forget(self, before: int) -> None:
         """The log has nothing below this position any more."""
         kept = {source: entry for source, entry in self._entries.items() if entry.position >= before}
         self._replays = {source: noted for source, noted in self._replays.items() if source in kept}
         self._entries = kept
+        self._counts = Counter(map(self._standing, kept))
         self._sorted = None
 
     def find(self, wanted: LetterFilter, after: LetterPlace | None) -> Iterator[Found]:
@@ -69,9 +92,22 @@ class LetterIndex:
         for failed_at, partition, offset in islice(order, first, None):
             found = self._found((partition, offset))
             entry = self._entries[partition, offset]
-            replayed = any(replay.failed_at >= failed_at for replay in found.replays)
+            replayed = _is_put_back(entry, found.replays)
             if wanted.takes(entry.reason, entry.key, failed_at, replayed=replayed):
                 yield found
+
+    def tally(self, until: float) -> list[LetterTally]:
+        """See `DeadLetterArchive.tally`."""
+        counts = self._counts
+        if until != float("inf"):
+            order = self._in_order()
+            late = islice(order, bisect_left(order, (until,)), None)
+            counts = counts - Counter(self._standing((partition, offset)) for _, partition, offset in late)
+        reasons = sorted({standing[0] for standing, count in counts.items() if standing and count > 0})
+        return [
+            LetterTally(self.topic, self.group, reason, counts[reason, False], counts[reason, True])
+            for reason in reasons
+        ]
 
     def get(self, source: Source) -> Found | None:
         return self._found(source) if source in self._entries else None
@@ -80,6 +116,16 @@ class LetterIndex:
         entry = self._entries[source]
         place = LetterPlace(entry.failed_at, self.topic, self.group, *source)
         return Found(place, entry.position, self._replays.get(source, ()))
+
+    def _count(self, source: Source, change: int) -> None:
+        self._counts[self._standing(source)] += change
+
+    def _standing(self, source: Source) -> _Standing:
+        entry, noted = self._entries.get(source), self._replays.get(source, ())
+        if entry is None or _is_put_back(entry, noted):
+            return None
+        replays = entry.replays + len({replay.failed_at for replay in noted})
+        return entry.reason, replays >= MOST_REPLAYS
 
     def _in_order(self) -> list[tuple[float, int, int]]:
         if self._sorted is None:
@@ -90,6 +136,10 @@ class LetterIndex:
         return bisect_right(
             order, after, key=lambda one: LetterPlace(one[0], self.topic, self.group, one[1], one[2])
         )
+
+
+def _is_put_back(entry: _Entry, replays: Sequence[Replay]) -> bool:
+    return any(replay.failed_at >= entry.failed_at for replay in replays)
 
 
 def find_in(

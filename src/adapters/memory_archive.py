@@ -1,5 +1,6 @@
 """The archive of dead letters in memory, for tests and simulations."""
 
+import math
 from collections.abc import Callable
 from typing import Self
 
@@ -10,6 +11,7 @@ from domain.dead_letter import (
     LetterFilter,
     LetterPage,
     LetterPlace,
+    LetterTally,
     Replay,
     kept_letter,
     parse_id,
@@ -41,6 +43,10 @@ class MemoryDeadLetterArchive:
                 found = index.get((place.partition, place.offset))
                 return None if found is None else self._kept(found)
         return None
+
+    async def tally(self, until: float = math.inf) -> list[LetterTally]:
+        self._broker.answer()
+        return sorted(tally for index in self._indexes() for tally in index.tally(until))
 
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         self._broker.answer()

@@ -4,7 +4,9 @@ The groups' active processes go on writing meanwhile. A letter's original and th
 are one transaction in the log's file, so a command that is killed has done both or neither.
 """
 
+import math
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from heapq import merge
@@ -21,22 +23,27 @@ from adapters.sqlite_archive_queries import (
     NOTE,
     REPLAYS,
     REPLAYS_OF,
+    RETURNED,
+    TALLY,
     arguments_of,
     letter_of,
 )
 from adapters.sqlite_file import faults_of, open_file, open_to_read, transaction
 from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_presence import Presence
-from adapters.sqlite_schema import GROUP, LOG, group_path, pack_headers, row_id
+from adapters.sqlite_schema import GROUP, LOG, group_path, pack_headers, row_id, unpack_headers
 from adapters.sqlite_thread import SqliteThread
 from domain.dead_letter import (
+    MOST_REPLAYS,
     KeptLetter,
     LetterFilter,
     LetterPage,
     LetterPlace,
+    LetterTally,
     Replay,
     kept_letter,
     parse_id,
+    replays_before,
     returned_headers,
 )
 from domain.errors import HeraldError, LogUnavailable
@@ -76,6 +83,9 @@ class SqliteDeadLetterArchive:
             return None
         return await self._thread.call(lambda: self._get(place))
 
+    async def tally(self, until: float = math.inf) -> list[LetterTally]:
+        return await self._thread.call(lambda: self._tally(until))
+
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         await self._thread.call(lambda: self._put_back(kept, by))
 
@@ -93,6 +103,13 @@ class SqliteDeadLetterArchive:
     ) -> list[KeptLetter]:
         with self._reading(group) as read:
             return [] if read is None else read.all(FIND, arguments_of(group, wanted, after, limit))
+
+    def _tally(self, until: float) -> list[LetterTally]:
+        found: list[LetterTally] = []
+        for group in self._groups:
+            with self._reading(group) as read:
+                found += [] if read is None else read.tally(until)
+        return sorted(found)
 
     def _get(self, place: LetterPlace) -> KeptLetter | None:
         with self._reading(place.group) as read:
@@ -189,6 +206,22 @@ class _GroupReader:
         named = {"group": self._group, **arguments}
         rows = self._connection.execute(query.format(replays=self._replays), named).fetchall()
         return [self._kept(row) for row in rows]
+
+    def tally(self, until: float) -> list[LetterTally]:
+        """SQLite counts what never came back; of the others their headers tell how often they did."""
+        named = {"group": self._group, "until": until}
+        counts: Counter[tuple[str, str, bool]] = Counter()
+        for topic, reason, count in self._connection.execute(TALLY.format(replays=self._replays), named):
+            counts[topic, reason, False] += count
+        for topic, reason, headers, noted in self._connection.execute(
+            RETURNED.format(replays=self._replays), named
+        ):
+            is_parked = replays_before(unpack_headers(headers)) + noted >= MOST_REPLAYS
+            counts[topic, reason, is_parked] += 1
+        return [
+            LetterTally(topic, self._group, reason, counts[topic, reason, False], counts[topic, reason, True])
+            for topic, reason in {(topic, reason) for topic, reason, _ in counts}
+        ]
 
     def _kept(self, row: Sequence[Any]) -> KeptLetter:
         letter = letter_of(self._group, row)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.sqlite_schema import unpack_headers
-from domain.dead_letter import DeadLetter, LetterFilter, LetterPlace
+from domain.dead_letter import REPLAY, DeadLetter, LetterFilter, LetterPlace
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
 
@@ -33,6 +33,16 @@ FIND = f"""SELECT {_COLUMNS} FROM dead_letters AS one
 GET = f"""SELECT {_COLUMNS} FROM dead_letters AS one
     WHERE one.topic = :topic AND one.partition = :partition AND one.log_offset = :offset
     AND {_IS_LAST}"""  # noqa: S608 - ours
+# Of letters that were not put back: those whose message never was, and those whose message was.
+_WAITS = f"one.failed_at < :until AND {_IS_LAST} AND NOT {_IS_REPLAYED}"
+_TIMES = """(SELECT count(*) FROM {replays} AS noted WHERE noted.topic = one.topic
+    AND noted.group_name = :group AND noted.partition = one.partition
+    AND noted.log_offset = one.log_offset)"""
+_CAME_BACK = f"(instr(one.headers, CAST('{REPLAY}' AS BLOB)) > 0 OR {_TIMES} > 0)"
+TALLY = f"""SELECT one.topic, one.reason, count(*) FROM dead_letters AS one
+    WHERE {_WAITS} AND {_CAME_BACK} IS NOT 1 GROUP BY one.topic, one.reason"""  # noqa: S608 - ours
+RETURNED = f"""SELECT one.topic, one.reason, one.headers, {_TIMES} FROM dead_letters AS one
+    WHERE {_WAITS} AND {_CAME_BACK}"""  # noqa: S608 - ours
 REPLAYS_OF = """SELECT failed_at, replayed_at, replayed_by FROM {replays} WHERE topic = :topic
     AND group_name = :group AND partition = :partition AND log_offset = :offset"""
 

@@ -76,11 +76,12 @@ class ReplayDeadLetters:
         by: str,
         per_second: float = 0.0,
         progress: Callable[[ReplayCounts], None] = lambda _: None,
+        enough: Callable[[ReplayCounts], bool] = lambda _: False,
     ) -> ReplayCounts:
         """Puts back at most `per_second` letters a second; 0: as fast as the log takes them.
 
-        `by`: who does it, as the letters will tell. `progress` is called after each. Raises `LogUnavailable`
-        where the letters cannot be read.
+        `by`: who does it, as the letters will tell. `progress` is called after each, and then `enough`, which
+        ends it. Raises `LogUnavailable` where the letters cannot be read.
         """
         run = _Run(1.0 / per_second if per_second else 0.0, self._clock.monotonic())
         counts, letters = await self._begin(chosen)
@@ -89,6 +90,8 @@ class ReplayDeadLetters:
                 if not _came_back(run, kept):
                     counts = _left_alone(counts, kept) or await self._put_back(run, counts, kept, by)
                     progress(counts)
+                    if enough(counts):
+                        break
         return counts
 
     async def _put_back(self, run: _Run, counts: ReplayCounts, kept: KeptLetter, by: str) -> ReplayCounts:

@@ -138,6 +138,20 @@ class LetterPage:
     next: LetterPlace | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class LetterTally:
+    """How many letters of one topic, group and reason were not put back.
+
+    `parked`: those whose message died too often to be put back. `waiting`: all others.
+    """
+
+    topic: str
+    group: str
+    reason: str
+    waiting: int
+    parked: int
+
+
 def kept_letter(letter: DeadLetter, request_id: str, replays: Iterable[Replay]) -> KeptLetter:
     """The letter as the archive shows it. `replays`: all of its source; one may be noted twice."""
     noted = {replay.failed_at: replay for replay in replays}
@@ -145,12 +159,12 @@ def kept_letter(letter: DeadLetter, request_id: str, replays: Iterable[Replay]) 
     return KeptLetter(
         letter=letter,
         request_id=request_id,
-        replays=_replays_before(letter.record.headers) + len(noted),
+        replays=replays_before(letter.record.headers) + len(noted),
         replayed=last if last is not None and last.failed_at >= letter.failed_at else None,
     )
 
 
-def _replays_before(headers: Headers) -> int:
+def replays_before(headers: Headers) -> int:
     """How often the record had been put back when it came into the log."""
     given = next((value for name, value in headers if name == REPLAY), b"0")
     return int(given) if given.isdigit() and len(given) <= _MOST_DIGITS else 0
@@ -198,6 +212,8 @@ _NAME = "[A-Za-z0-9._-]{1,249}"  # a topic's (Kafka's rule)
 _ID = rf"({_NAME})\.([A-Za-z0-9_-]{{1,100}})-([0-9]{{1,9}})-([0-9]{{1,18}})"
 PLACE = rf"^([0-9]{{1,12}}(?:\.[0-9]{{1,12}})?)~{_ID}\Z"
 """What `str` of a place gives."""
+LETTER_ID = rf"^{_ID}\Z"
+"""A letter's id."""
 
 _is_request_id = re.compile(ID_FORM).match
 _is_id = re.compile(rf"{_ID}\Z").match

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage, LetterPlace
+from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
 from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
     Bounds,
@@ -178,6 +178,12 @@ class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
 
     async def get(self, letter_id: str) -> KeptLetter | None:
         """One letter, or None where there is none of that id. Raises `LogUnavailable`."""
+
+    async def tally(self, until: float = float("inf")) -> Sequence[LetterTally]:
+        """How many letters that failed before then were not put back, in order; none of nothing.
+
+        Raises `LogUnavailable`. What was read for an earlier answer is not read again where that is dear.
+        """
 
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         """Appends the original to its topic and partition for its group alone, and notes who did so and when.

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -22,9 +22,10 @@ _is_sha256 = re.compile(r"[0-9a-fA-F]{64}\Z").match
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a caller may do. `topics` None: everything."""
+    """What a caller may do. `topics` None: everything. `name`: the key's; without keys it is empty."""
 
     topics: frozenset[str] | None = None
+    name: str = field(default="", compare=False)
 
     def allows(self, topic: str) -> bool:
         return self.topics is None or topic in self.topics
@@ -152,7 +153,7 @@ def parse_keys(text: str, source: str) -> tuple[ApiKey, ...]:
 
 def _key(fields: list[str]) -> ApiKey:
     name, digest, topics = fields
-    grant = Grant(None if topics == "*" else frozenset(topics.split(",")))
+    grant = Grant(None if topics == "*" else frozenset(topics.split(",")), name)
     return ApiKey(name, bytes.fromhex(digest), grant)
 
 

@@ -129,6 +129,7 @@ class ApiProcess:
             counts=self._container.produce_counts(),
             clock=self._container.clock(),
             version=herald_version(),
+            replay_seconds=settings.api.publish_timeout_seconds,
             topics=[topic.name for topic in settings.topics],
             keys=self._keys(),
             max_body_bytes=settings.api.max_body_bytes,

@@ -17,16 +17,17 @@ from application.produce import ProduceMessage
 from application.status import ReadStatus
 from domain.ports import Clock, DeadLetterArchive
 from domain.topic import Topic
-from entrypoints.api_keys import Grant, Keys, NoKeys
+from entrypoints.answering import for_bearer, response_of
+from entrypoints.api_keys import Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
 from entrypoints.body_room import BodyRoom
-from entrypoints.dead_letters_page import DeadLettersPage
 from entrypoints.endpoint import Endpoint
 from entrypoints.front_door import FrontDoor
+from entrypoints.letters_routes import letters_routes
 from entrypoints.openapi import openapi_document
 from entrypoints.pages import WEB_PAGES, Page, Pages
 from entrypoints.plain_http import ASGIApp, Receive
-from entrypoints.problems import INTERNAL_ERROR, JSON, UNAUTHORIZED, Answer, Problem, ProblemKind
+from entrypoints.problems import INTERNAL_ERROR, JSON, Problem, ProblemKind
 from entrypoints.produce_endpoint import ProduceOne
 from entrypoints.reading_pages import ReadingPages, query_of
 from entrypoints.sign_in import SignIn
@@ -44,6 +45,7 @@ class ApiParts:
 
     `lifespan` opens what the API needs and closes it again. `unready`: why the log does not answer, in a
     few words, or None. `list_topics` may raise `LogUnavailable`. `render_metrics` gives Prometheus text.
+    `replay_seconds`: the longest that one call sends dead letters again.
     """
 
     decode: RequestDecoder
@@ -60,6 +62,7 @@ class ApiParts:
     counts: ProduceCounts
     clock: Clock
     version: str
+    replay_seconds: float = 8.0
     max_body_bytes: int = 65_536
     max_batch_bytes: int = 8_388_608
     max_batch_messages: int = 10_000
@@ -76,8 +79,9 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
         document=_document(parts),
     )
     posts = [_post(path, endpoint) for path, endpoint in endpoints.items()]
+    gets = [_get(path, page) for path, page in pages.by_path().items()]
     app = Litestar(
-        [*posts, *(_get(path, page) for path, page in pages.by_path().items()), *_reading(parts)],
+        [*posts, *gets, *_reading(parts), *letters_routes(parts, room)],
         lifespan=[lambda _: parts.lifespan()],
         # Litestar's own would take over the root logger's handlers.
         logging_config=None,
@@ -129,7 +133,7 @@ def _post(path: str, endpoint: Endpoint) -> HTTPRouteHandler:
     @route(path, http_method=["POST"])
     async def take(request: Request[Any, Any, Any]) -> Response[bytes]:
         receive = cast("Receive", request.receive)
-        return _response(await endpoint.answer(list(request.scope["headers"]), receive))
+        return response_of(await endpoint.answer(list(request.scope["headers"]), receive))
 
     return take
 
@@ -137,7 +141,7 @@ def _post(path: str, endpoint: Endpoint) -> HTTPRouteHandler:
 def _get(path: str, page: Page) -> HTTPRouteHandler:
     @route(path, http_method=["GET", "HEAD"])
     async def show() -> Response[bytes]:
-        return _response(await page())
+        return response_of(await page())
 
     return show
 
@@ -148,60 +152,40 @@ def _reading(parts: ApiParts) -> list[HTTPRouteHandler]:
 
     @route("/api/v1/topics", http_method=["GET", "HEAD"])
     async def show_topics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _for_bearer(parts.keys, request, pages.topics)
+        return await for_bearer(parts.keys, request, pages.topics)
 
     @route(f"{MESSAGES}/{{request_id:str}}", http_method=["GET", "HEAD"])
     async def show_message(request: Request[Any, Any, Any]) -> Response[bytes]:
         request_id = request.path_params["request_id"]
         query = query_of(request.scope["query_string"])
-        return await _for_bearer(parts.keys, request, lambda grant: pages.message(request_id, query, grant))
+        return await for_bearer(parts.keys, request, lambda grant: pages.message(request_id, query, grant))
 
     @route(f"{MESSAGES}/{{request_id:str}}/story", http_method=["GET", "HEAD"])
     async def show_story(request: Request[Any, Any, Any]) -> Response[bytes]:
         request_id = request.path_params["request_id"]
         query = query_of(request.scope["query_string"])
-        return await _for_bearer(parts.keys, request, lambda grant: pages.story(request_id, query, grant))
+        return await for_bearer(parts.keys, request, lambda grant: pages.story(request_id, query, grant))
 
     @route("/api/v1/lag", http_method=["GET", "HEAD"])
     async def show_lag(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await _for_bearer(parts.keys, request, pages.lag)
+        return await for_bearer(parts.keys, request, pages.lag)
 
-    letters = DeadLettersPage(parts.archive, parts.topics)
-
-    @route("/api/v1/dead-letters", http_method=["GET", "HEAD"])
-    async def show_dead_letters(request: Request[Any, Any, Any]) -> Response[bytes]:
-        query = request.scope["query_string"]
-        return await _for_bearer(parts.keys, request, lambda grant: letters(query, grant))
-
-    return [show_topics, show_message, show_story, show_lag, show_dead_letters]
-
-
-async def _for_bearer(
-    keys: Keys, request: Request[Any, Any, Any], page: Callable[[Grant], Awaitable[Answer]]
-) -> Response[bytes]:
-    """The front door let the asker in; the keys may have changed since then."""
-    grant = keys.grant(dict(request.scope["headers"]).get(b"authorization"))
-    return _response(UNAUTHORIZED if grant is None else await page(grant))
-
-
-def _response(answer: Answer) -> Response[bytes]:
-    headers = {name.decode(): value.decode() for name, value in answer.headers}
-    return Response(answer.body, status_code=answer.status, headers=headers)
+    return [show_topics, show_message, show_story, show_lag]
 
 
 def _not_found(_request: Request[Any, Any, Any], _error: NotFoundException) -> Response[bytes]:
-    return _response(Problem(ProblemKind.NOT_FOUND, "There is no such path; see /docs.").answer())
+    return response_of(Problem(ProblemKind.NOT_FOUND, "There is no such path; see /docs.").answer())
 
 
 def _method_not_allowed(_: Request[Any, Any, Any], error: MethodNotAllowedException) -> Response[bytes]:
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     allowed = ", ".join(sorted(headers["allow"].split(", ")))
     problem = Problem(ProblemKind.METHOD_NOT_ALLOWED, f"Allowed here: {allowed}.")
-    return _response(problem.answer((b"allow", allowed.encode())))
+    return response_of(problem.answer((b"allow", allowed.encode())))
 
 
 def _internal_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     _log.error(
         "A request failed", exc_info=error, extra={"action": "request_failed", "path": request.scope["path"]}
     )
-    return _response(INTERNAL_ERROR.answer())
+    return response_of(INTERNAL_ERROR.answer())

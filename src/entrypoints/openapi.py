@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from entrypoints.dead_letters_page import HIGHEST_LIMIT, USUAL_LIMIT
-from entrypoints.openapi_schemas import place, ref, request_id, schemas
+from entrypoints.openapi_letters import letters_paths
+from entrypoints.openapi_parts import RETRY_AFTER, answer, parameter, problem_content, problems, ref
+from entrypoints.openapi_schemas import request_id, schemas
 from entrypoints.problems import ProblemKind
 
 Json = dict[str, Any]
 
-_TEXT: Json = {"type": "string"}
-_RETRY_AFTER: Json = {
-    "Retry-After": {"description": "Seconds to wait at least", "schema": {"type": "integer", "minimum": 0}}
-}
 _LOCATION: Json = {"Location": {"description": "Where the message's status is", "schema": {"type": "string"}}}
 
 
@@ -50,7 +47,7 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
                 "lag", "How far each group is behind", ref("Lags"), guarded, ProblemKind.LOG_UNAVAILABLE
             )
         },
-        "/api/v1/dead-letters": {"get": _dead_letters(topics, keyed=keyed)},
+        **letters_paths(topics, keyed=keyed),
         "/health/live": {"get": _open(_get("live", "Whether the process works", ref("Health"), []))},
         "/health/ready": {
             "get": _open(
@@ -73,6 +70,8 @@ def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
         ProblemKind.NOT_FOUND,
         ProblemKind.METHOD_NOT_ALLOWED,
         ProblemKind.INVALID_QUERY,
+        ProblemKind.INVALID_BODY,
+        ProblemKind.FOREIGN_ORIGIN,
         ProblemKind.HEAD_TOO_LARGE,
     }
     kinds = [kind for kind in ProblemKind if kind not in others]
@@ -86,8 +85,8 @@ def _produce(topics: Sequence[str], *, keyed: bool) -> Json:
             "content": {"application/json": {"schema": ref("Message"), "example": _example(topics)}},
         },
         "responses": {
-            "202": {**_answer("The log has it", ref("Accepted")), "headers": _LOCATION},
-            **_problems(kinds, keyed=keyed),
+            "202": {**answer("The log has it", ref("Accepted")), "headers": _LOCATION},
+            **problems(kinds, keyed=keyed),
         },
     }
 
@@ -100,8 +99,8 @@ def _message(topics: Sequence[str], *, keyed: bool) -> Json:
         ProblemKind.NOT_FOUND,
         ProblemKind.UNKNOWN_TOPIC,
     ]
-    problems = _problems([*kinds, ProblemKind.LOG_UNAVAILABLE], keyed=keyed)
-    problems["404"]["headers"] = _RETRY_AFTER
+    found = problems([*kinds, ProblemKind.LOG_UNAVAILABLE], keyed=keyed)
+    found["404"]["headers"] = RETRY_AFTER
     topic = {"type": "string", "enum": list(topics)}
     return {
         "operationId": "readMessage",
@@ -109,53 +108,22 @@ def _message(topics: Sequence[str], *, keyed: bool) -> Json:
         "description": "Without topic_name it is the newest message of this id. A status is 2 s old at most.",
         "parameters": [
             {"name": "request_id", "in": "path", "required": True, "schema": request_id()},
-            _parameter("topic_name", topic),
+            parameter("topic_name", topic),
         ],
-        "responses": {"200": _answer("What became of it", ref("MessageStatus")), **problems},
+        "responses": {"200": answer("What became of it", ref("MessageStatus")), **found},
     }
 
 
 def _story(topics: Sequence[str], *, keyed: bool) -> Json:
     """How it came to stand so."""
     operation = _message(topics, keyed=keyed)
-    story = {"200": _answer("What became of it, step by step", ref("MessageStory"))}
+    story = {"200": answer("What became of it, step by step", ref("MessageStory"))}
     return {
         **operation,
         "operationId": "readStory",
         "summary": "What happened to a message, step by step",
         "responses": {**operation["responses"], **story},
     }
-
-
-def _dead_letters(topics: Sequence[str], *, keyed: bool) -> Json:
-    kinds = [
-        ProblemKind.INVALID_QUERY,
-        ProblemKind.UNAUTHORIZED,
-        ProblemKind.FORBIDDEN,
-        ProblemKind.UNKNOWN_TOPIC,
-        ProblemKind.LOG_UNAVAILABLE,
-    ]
-    limit = {"type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT, "default": USUAL_LIMIT}
-    return {
-        "operationId": "listDeadLetters",
-        "summary": "What could not be delivered, oldest failure first",
-        "description": "Of topics that the key is for. Neither addresses nor bodies are shown.",
-        "parameters": [
-            _parameter("group", _TEXT),
-            _parameter("topic", {"type": "string", "enum": list(topics)}),
-            _parameter("reason", ref("DeadLetterReason")),
-            _parameter("limit", limit),
-            _parameter("after", place()),
-        ],
-        "responses": {
-            "200": _answer("Those that match", ref("DeadLetters")),
-            **_problems(kinds, keyed=keyed),
-        },
-    }
-
-
-def _parameter(name: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
@@ -167,10 +135,10 @@ def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
         ProblemKind.INTERNAL_ERROR,
     ]
     batch = ref("Batch")
-    none_valid = _answer("None could be accepted, or the body is no batch", batch)
-    none_valid["content"] |= _problem_content()
-    none_confirmed = {**_answer("The log confirmed none; or overloaded", batch), "headers": _RETRY_AFTER}
-    none_confirmed["content"] |= _problem_content()
+    none_valid = answer("None could be accepted, or the body is no batch", batch)
+    none_valid["content"] |= problem_content()
+    none_confirmed = {**answer("The log confirmed none; or overloaded", batch), "headers": RETRY_AFTER}
+    none_confirmed["content"] |= problem_content()
     array = {"type": "array", "minItems": 1, "maxItems": max_messages, "items": ref("Message")}
     return {
         "operationId": "produceBatch",
@@ -190,45 +158,24 @@ def _batch(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
             },
         },
         "responses": {
-            "202": _answer("The log has all", batch),
-            "207": _answer("The log has some", batch),
+            "202": answer("The log has all", batch),
+            "207": answer("The log has some", batch),
             "400": none_valid,
             "503": none_confirmed,
-            **_problems(kinds, keyed=keyed),
+            **problems(kinds, keyed=keyed),
         },
     }
 
 
 def _get(name: str, summary: str, schema: Json, guarded: list[ProblemKind], *kinds: ProblemKind) -> Json:
-    responses = {"200": _answer(summary, schema), **_problems([*guarded, *kinds], keyed=True)}
+    responses = {"200": answer(summary, schema), **problems([*guarded, *kinds], keyed=True)}
     return {"operationId": name, "summary": summary, "responses": responses}
 
 
 def _text(name: str, summary: str, media_type: str, guarded: list[ProblemKind]) -> Json:
     found = {"description": summary, "content": {media_type: {"schema": {"type": "string"}}}}
-    responses = {"200": found, **_problems(guarded, keyed=True)}
+    responses = {"200": found, **problems(guarded, keyed=True)}
     return {"operationId": name, "summary": summary, "responses": responses}
-
-
-def _answer(description: str, schema: Json) -> Json:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _problems(kinds: Sequence[ProblemKind], *, keyed: bool) -> Json:
-    """A response for each status; several kinds of one status share it."""
-    responses: Json = {}
-    for kind in kinds:
-        if not keyed and kind in {ProblemKind.UNAUTHORIZED, ProblemKind.FORBIDDEN}:
-            continue
-        response = responses.setdefault(str(kind.status), {"description": "", "content": _problem_content()})
-        response["description"] = ", ".join(filter(None, [response["description"], kind.slug]))
-        if kind in {ProblemKind.LOG_UNAVAILABLE, ProblemKind.OVERLOADED}:
-            response["headers"] = _RETRY_AFTER
-    return responses
-
-
-def _problem_content() -> Json:
-    return {"application/problem+json": {"schema": ref("Problem")}}
 
 
 def _traceparent() -> Json:

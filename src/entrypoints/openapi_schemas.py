@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from domain.dead_letter import PLACE
 from domain.message import (
     BODY_LIMIT,
     EMAIL_LIMIT,
@@ -13,8 +12,9 @@ from domain.message import (
     REQUEST_ID,
     TEXT_LIMIT,
 )
-from domain.outcome import DeadLetterReason
 from domain.status import DeliveryState
+from entrypoints.openapi_letters import letters_schemas
+from entrypoints.openapi_parts import ecma, object_of, ref
 from entrypoints.openapi_story import message_story, story_step
 from entrypoints.problems import TYPE_PREFIX, ProblemKind
 
@@ -26,55 +26,33 @@ _TIME: Json = {"type": "string", "format": "date-time"}
 _ID: Json = {"type": "string", "examples": ["018f6f2e-7b1c-7d3a-9c55-2f6f0a6f1c11"]}
 
 
-def ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def request_id() -> Json:
     """As it stands in a path."""
-    return {"type": "string", "pattern": _ecma(REQUEST_ID)}
-
-
-def place() -> Json:
-    """Where a list of dead letters goes on."""
-    return {"type": "string", "pattern": _ecma(PLACE), "description": "The `next` of an earlier answer."}
+    return {"type": "string", "pattern": ecma(REQUEST_ID)}
 
 
 def schemas(topics: Sequence[str]) -> Json:
     """Every schema that `ref` names."""
     return {
         "Message": _message(topics),
-        "Accepted": _object({"request_id": _ID, "topic_name": _TEXT, "partition": _COUNT, "offset": _COUNT}),
+        "Accepted": object_of(
+            {"request_id": _ID, "topic_name": _TEXT, "partition": _COUNT, "offset": _COUNT}
+        ),
         "Failed": _failed(),
         "Batch": _batch(),
-        "Topics": _object({"topics": {"type": "array", "items": ref("Topic")}}),
+        "Topics": object_of({"topics": {"type": "array", "items": ref("Topic")}}),
         "Topic": _topic(),
         "MessageStatus": _message_status(),
         "Delivery": _delivery(),
         "MessageStory": message_story(_message_status()),
         "StoryStep": story_step(),
-        "Lags": _object({"lag": {"type": "array", "items": ref("Lag")}}),
+        "Lags": object_of({"lag": {"type": "array", "items": ref("Lag")}}),
         "Lag": _lag(),
-        "DeadLetters": _object(
-            {
-                "dead_letters": {"type": "array", "items": ref("DeadLetter")},
-                "next": {
-                    "type": ["string", "null"],
-                    "description": "To be given as `after` for more; null: there are no more now.",
-                },
-            }
-        ),
-        "DeadLetter": _dead_letter(),
-        "DeadLetterReason": {"type": "string", "enum": [reason.value for reason in DeadLetterReason]},
-        "Health": _object({"status": {"type": "string", "enum": ["ok"]}}),
+        **letters_schemas(topics),
+        "Health": object_of({"status": {"type": "string", "enum": ["ok"]}}),
         "Problem": _problem(),
         "FieldError": _field_error(),
     }
-
-
-def _object(properties: Json, optional: Sequence[str] = ()) -> Json:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
 
 
 def _message(topics: Sequence[str]) -> Json:
@@ -92,7 +70,7 @@ def _message(topics: Sequence[str]) -> Json:
             "topic_name": {"type": "string", "enum": list(topics)},
             "message_body": _optional(
                 "Without control characters but newline and tab.",
-                pattern=_ecma(NO_CONTROLS_BUT_LINES),
+                pattern=ecma(NO_CONTROLS_BUT_LINES),
                 maxLength=BODY_LIMIT,
             ),
             "transaction_id": _name("Shown in the mail and the text."),
@@ -129,20 +107,15 @@ def _in_format(name: str) -> list[Json]:
 
 
 def _name(description: str) -> Json:
-    return _optional(description, pattern=_ecma(NO_CONTROLS), maxLength=TEXT_LIMIT)
+    return _optional(description, pattern=ecma(NO_CONTROLS), maxLength=TEXT_LIMIT)
 
 
 def _or_empty(pattern: str, description: str) -> Json:
-    return _optional(description, pattern=rf"^$|{_ecma(pattern)}")
-
-
-def _ecma(pattern: str) -> str:
-    """Schemas have patterns of ECMA-262: there `$` is the very end, and Python's own sign for it unknown."""
-    return pattern.replace(r"\Z", "$")
+    return _optional(description, pattern=rf"^$|{ecma(pattern)}")
 
 
 def _failed() -> Json:
-    return _object({"request_id": {"type": ["string", "null"]}, "error": ref("Problem")})
+    return object_of({"request_id": {"type": ["string", "null"]}, "error": ref("Problem")})
 
 
 def _batch() -> Json:
@@ -151,16 +124,16 @@ def _batch() -> Json:
         "description": "One for each message, in the order given.",
         "items": {"anyOf": [ref("Accepted"), ref("Failed")]},
     }
-    return _object({"accepted": _COUNT, "rejected": _COUNT, "results": results})
+    return object_of({"accepted": _COUNT, "rejected": _COUNT, "results": results})
 
 
 def _topic() -> Json:
     groups = {"type": "array", "items": _TEXT}
-    return _object({"name": _TEXT, "partitions": _COUNT, "replication_factor": _COUNT, "groups": groups})
+    return object_of({"name": _TEXT, "partitions": _COUNT, "replication_factor": _COUNT, "groups": groups})
 
 
 def _message_status() -> Json:
-    return _object(
+    return object_of(
         {
             "request_id": _ID,
             "topic_name": _TEXT,
@@ -178,7 +151,7 @@ def _message_status() -> Json:
 
 
 def _delivery() -> Json:
-    return _object(
+    return object_of(
         {
             "state": {"type": "string", "enum": [state.value for state in DeliveryState]},
             "attempts": {**_COUNT, "description": "Tries that counted, with the one that succeeded."},
@@ -191,7 +164,7 @@ def _delivery() -> Json:
 
 
 def _lag() -> Json:
-    return _object(
+    return object_of(
         {
             "group": _TEXT,
             "topic": _TEXT,
@@ -201,25 +174,6 @@ def _lag() -> Json:
             "lag": _COUNT,
             "deferred": {**_COUNT, "description": "Put off; the committed position may have passed them."},
             "oldest_unfinished_seconds": {"type": "number", "minimum": 0},
-        }
-    )
-
-
-def _dead_letter() -> Json:
-    return _object(
-        {
-            "id": {"type": "string", "examples": ["transactions.email-3-42"]},
-            "group": _TEXT,
-            "topic": _TEXT,
-            "partition": _COUNT,
-            "offset": _COUNT,
-            "request_id": _ID,
-            "key": {"type": ["string", "null"], "description": "An address in it is hidden."},
-            "reason": ref("DeadLetterReason"),
-            "error": _TEXT,
-            "attempts": _COUNT,
-            "failed_at": _TIME,
-            "replays": {**_COUNT, "description": "How often its message was sent again."},
         }
     )
 
@@ -234,9 +188,9 @@ def _problem() -> Json:
         "errors": {"type": "array", "description": "Every wrong field.", "items": ref("FieldError")},
         "request_id": {"type": "string", "description": "Of a message that may be in the log or not."},
     }
-    return {"description": "RFC 9457", **_object(members, optional=("errors", "request_id"))}
+    return {"description": "RFC 9457", **object_of(members, optional=("errors", "request_id"))}
 
 
 def _field_error() -> Json:
     pointer = {"type": "string", "description": "A JSON pointer (RFC 6901)", "examples": ["#/email"]}
-    return _object({"pointer": pointer, "detail": _TEXT})
+    return object_of({"pointer": pointer, "detail": _TEXT})

@@ -39,6 +39,6 @@ def story_step() -> Json:
             "format": "date-time",
             "description": "When one that is put off is tried again; null: behind an earlier one of its key.",
         },
-        "dead_letter": {**_TEXT, "description": "Its id, for `/api/v1/dead-letters/{id}`."},
+        "dead_letter": {**_TEXT, "description": "Its id, for `/api/v1/dead-letters/{letter_id}`."},
     }
     return {"type": "object", "properties": properties, "required": list(properties)}

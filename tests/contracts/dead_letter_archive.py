@@ -10,10 +10,11 @@ from domain.dead_letter import (
     KeptLetter,
     LetterFilter,
     LetterPlace,
+    LetterTally,
     parse_place,
 )
 from domain.errors import HeraldError
-from domain.log import Headers, Record
+from domain.log import Headers, Record, Shard
 from domain.outcome import DeadLetterReason
 from domain.ports import DeadLetterArchive
 from tests.contracts.rig import Rig
@@ -305,3 +306,72 @@ class DeadLetterArchiveContract:
             after = await only(archive)
 
         assert after == kept
+
+    # Counting -----------------------------------------------------------------------------------
+
+    async def test_letters_that_wait_are_counted_by_topic_group_and_reason(self, rig: Rig) -> None:
+        await keep(
+            rig,
+            letter(rig, 1),
+            letter(rig, 1),  # kept twice
+            letter(rig, 2),
+            letter(rig, 3, reason=DeadLetterReason.INVALID),
+            letter(rig, 4, group="sms"),
+            letter(rig, 5, shard=Shard(rig.other_topic, 0)),
+        )
+        async with rig.archive() as archive:
+            counted = list(await archive.tally())
+
+        refused, invalid = DeadLetterReason.REFUSED.value, DeadLetterReason.INVALID.value
+        assert counted == sorted(
+            [
+                LetterTally(rig.topic, "email", invalid, 1, 0),
+                LetterTally(rig.topic, "email", refused, 2, 0),
+                LetterTally(rig.topic, "sms", refused, 1, 0),
+                LetterTally(rig.other_topic, "email", refused, 1, 0),
+            ]
+        )
+
+    async def test_where_nothing_died_nothing_is_counted(self, rig: Rig) -> None:
+        async with rig.archive() as archive:
+            assert list(await archive.tally()) == []
+
+    async def test_what_was_put_back_is_not_counted_and_what_is_parked_apart(self, rig: Rig) -> None:
+        again, often = ((("herald-replay", times),) for times in (b"2", b"3"))
+        await keep(rig, letter(rig, 1), letter(rig, 2), letter(rig, 3, headers=again))
+        await keep(rig, letter(rig, 4, headers=often), letter(rig, 5, headers=(*HEADERS, *often)))
+        async with rig.archive() as archive:
+            before = list(await archive.tally())
+            first = await archive.get(f"{rig.topic}.email-2-1")
+            assert first is not None
+            await archive.put_back(first, by="ada")
+            after = list(await archive.tally())
+        async with rig.archive() as another:
+            elsewhere = list(await another.tally())
+
+        refused = DeadLetterReason.REFUSED.value
+        assert before == [LetterTally(rig.topic, "email", refused, 3, 2)]
+        assert after == elsewhere == [LetterTally(rig.topic, "email", refused, 2, 2)]
+
+    async def test_a_record_that_failed_anew_is_counted_once_and_for_its_last_reason(self, rig: Rig) -> None:
+        await keep(rig, letter(rig))
+        async with rig.archive() as archive:
+            await archive.put_back(await only(archive), by="ada")
+            await keep(rig, letter(rig, after=60, reason=DeadLetterReason.UNCERTAIN))
+            counted = list(await archive.tally())
+
+        assert counted == [LetterTally(rig.topic, "email", DeadLetterReason.UNCERTAIN.value, 1, 0)]
+
+    async def test_what_failed_later_is_not_counted_where_a_moment_is_given(self, rig: Rig) -> None:
+        await keep(rig, *(letter(rig, offset, after=offset) for offset in range(4)))
+        async with rig.archive() as archive:
+            counts = [
+                sum(one.waiting for one in await archive.tally(NOON + after)) for after in (0, 0.5, 3, 9)
+            ]
+
+        assert counts == [0, 1, 3, 4]
+
+    async def test_counting_a_log_that_does_not_answer_says_so(self, rig: Rig) -> None:
+        async with rig.unreachable_archive() as archive:
+            with pytest.raises(HeraldError):
+                await archive.tally()

@@ -26,6 +26,8 @@ from application.apply_topics import plan_topics
 from application.circuit_breaker import BreakerPolicy
 from application.counts import ProduceCounts
 from application.lanes import RETRY_SHARE
+from application.letter_counts import FRESH_SECONDS
+from application.replay_portion import MOST_LETTERS
 from application.shards import HoldingLimits
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
@@ -45,6 +47,7 @@ from entrypoints.metrics import render_produce_metrics
 from entrypoints.openapi import openapi_document
 from entrypoints.plain_http import Request
 from entrypoints.problems import ProblemKind
+from entrypoints.replay_endpoint import MOST_IDS, NOBODY
 from entrypoints.settings_model import Settings
 from entrypoints.settings_sources import from_assignments, known_fields
 from tests import pages
@@ -142,6 +145,15 @@ def test_every_problem_stands_there() -> None:
     assert written == [(kind.status, kind.slug) for kind in ProblemKind]
 
 
+def test_the_numbers_of_a_replay_stand_there() -> None:
+    text = " ".join(HTTP.split())
+
+    assert f"a list of 1 to {MOST_IDS} ids" in text
+    assert f"One call sends {MOST_LETTERS} again at the most" in text
+    assert f"may be {FRESH_SECONDS:g} seconds old" in text
+    assert f"(without keys `{NOBODY}`)" in text
+
+
 def test_a_batch_is_answered_by_the_statuses_that_stand_there() -> None:
     written = {status for status, _ in pages.table(HTTP, "status", "when")}
 
@@ -151,7 +163,18 @@ def test_a_batch_is_answered_by_the_statuses_that_stand_there() -> None:
     }
 
 
-SHOWN = ["Accepted", "Batch", "Problem", "MessageStatus", "MessageStory", "Lags", "DeadLetters", "Topics"]
+SHOWN = [
+    "Accepted",
+    "Batch",
+    "Problem",
+    "MessageStatus",
+    "MessageStory",
+    "Lags",
+    "DeadLetters",
+    "DeadLetterSummary",
+    "Replayed",
+    "Topics",
+]
 
 
 @pytest.mark.parametrize(
