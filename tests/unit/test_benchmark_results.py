@@ -17,6 +17,7 @@ CIRCUMSTANCES = {
     "date": "2026-01-01",
     "commit": "abc",
 }
+COMPARISON = Path(__file__).parents[2] / "docs" / "comparison.md"
 HERALD, PEER, FLOOR = "Herald on <Kafka> & Co", "Go gin", "floor: bare"
 TURNS = {
     FLOOR: [Turn({RATE: 100.0, CPU: 10.0}, 0.25), Turn({RATE: 100.0, CPU: 20.0})],
@@ -164,3 +165,19 @@ def test_each_section_has_a_chart_of_its_own() -> None:
     sections = [section for run in runs().values() for section in run.sections]
 
     assert len({file_name(section) for section in sections}) == len(sections)
+
+
+COMPARED = re.findall(
+    r"^\| (?:produce|deliver), (CPU|p99)[^|]*, ([^|(,]+?)(?: \([^|]*\))? \| (\d\.\d\d)",
+    COMPARISON.read_text(),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("what", "peer", "ratio"), COMPARED)
+def test_the_comparisons_figures_are_those_of_the_results(what: str, peer: str, ratio: str) -> None:
+    assert f"{what} {ratio} x {peer}" in PAGE.read_text()
+
+
+def test_the_comparison_has_figures() -> None:
+    assert len(COMPARED) == 6
