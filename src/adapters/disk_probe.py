@@ -42,10 +42,15 @@ class DiskProbe:
         return Seen(tuple(await in_thread("disk probe", lambda: list(self._findings()))))
 
     def _findings(self) -> Iterator[Finding]:
-        kept: dict[Path, list[str]] = {}
-        for what, folder in self._places.items():
-            kept.setdefault(_existing(folder), []).append(what)
-        for folder, whats in kept.items():
+        """Two folders on one disk are one finding."""
+        disks: dict[int, tuple[Path, list[str]]] = {}
+        for what, place in self._places.items():
+            folder = _existing(place)
+            if os.access(folder, os.W_OK | os.X_OK):
+                disks.setdefault(folder.stat().st_dev, (folder, []))[1].append(what)
+            else:
+                yield _shut(folder, what)
+        for folder, whats in disks.values():
             yield self._finding(folder, " and ".join(whats))
 
     def _finding(self, folder: Path, what: str) -> Finding:
@@ -54,9 +59,6 @@ class DiskProbe:
         except OSError as error:
             return wrong(_NAME, f"{folder} for {what} cannot be looked at: {error.strerror}", "mend the disk")
         says = f"{_size(room.free)} of {_size(room.total)} free for {what} at {folder}"
-        if not os.access(folder, os.W_OK | os.X_OK):
-            says = f"{folder} for {what} cannot be written by this user"
-            return wrong(_NAME, says, f"run as the user Herald runs as, or: chown that user {folder}")
         if room.files is not None and room.files < WARN_FILES:
             return warning(_NAME, f"{says}, but room for {room.files} files only", "delete files there")
         if room.free < WRONG_BYTES:
@@ -64,6 +66,11 @@ class DiskProbe:
         if room.free < WARN_BYTES or room.free < WARN_SHARE * room.total:
             return warning(_NAME, f"only {says}", "make room, or move it to a larger disk")
         return ok(_NAME, says)
+
+
+def _shut(folder: Path, what: str) -> Finding:
+    says = f"{folder} for {what} cannot be written by this user"
+    return wrong(_NAME, says, "run as the user Herald runs as, or give the folder to that user")
 
 
 def _existing(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """Builds what `herald doctor` looks with, from the settings and the container's parts."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def doctor(settings: Settings, wrong_sections: AbstractSet[str]) -> Doctor:
     listens = {"api", "consumer", "inbox", "smtp", "sms"}
     log = Check(names=("log",), look=container.log_probe().look, seconds=LOG_SECONDS)
     others = [
-        *(unless_wrong(_LOG_SECTIONS, check) for check in _of_log(container, settings)),
+        unless_wrong(_LOG_SECTIONS, _topics(settings)),
+        unless_wrong(_LOG_SECTIONS, _retention(settings)),
         unless_wrong({"smtp"}, _other(("mail server",), container.mail_probe())),
         unless_wrong({"sms"}, _other(("sms provider",), container.sms_probe())),
         unless_wrong({"broker", "sqlite", "logging"}, _other(("disk",), _disk_probe(settings))),
@@ -45,20 +46,37 @@ def _other(names: tuple[str, ...], probe: Probe) -> Check:
     return Check(names=names, look=probe.look, seconds=OTHER_SECONDS)
 
 
-def _of_log(container: Container, settings: Settings) -> Iterator[Check]:
-    on_kafka = settings.broker.backend == "kafka"
-    apply, clock, topics = container.apply_topics(), container.clock(), settings.configured_topics()
+# Those that ask the log have their parts for themselves: they are opened and closed side by side.
 
-    def check(names: Sequence[str], look: Callable[[], Awaitable[Seen]]) -> Check:
-        async def with_topics() -> Seen:
-            async with container.topic_catalog():
-                return await look()
 
-        return Check(names=tuple(names), look=with_topics, seconds=OF_LOG_SECONDS, of_log=True)
+def _topics(settings: Settings) -> Check:
+    container = Container(settings=settings)
+    topics = LookAtTopics(container.apply_topics(), warns_of_single_copies=_is_on_kafka(settings))
+    return _of_log((TOPICS,), container, topics.look)
 
-    yield check((TOPICS,), LookAtTopics(apply, warns_of_single_copies=on_kafka).look)
-    retention = LookAtRetention(container.group_lags(), apply, topics, clock, log_forgets=on_kafka)
-    yield check((RETENTION,), retention.look)
+
+def _retention(settings: Settings) -> Check:
+    container = Container(settings=settings)
+    retention = LookAtRetention(
+        container.group_lags(),
+        container.apply_topics(),
+        settings.configured_topics(),
+        container.clock(),
+        log_forgets=_is_on_kafka(settings),
+    )
+    return _of_log((RETENTION,), container, retention.look)
+
+
+def _of_log(names: tuple[str, ...], container: Container, look: Callable[[], Awaitable[Seen]]) -> Check:
+    async def with_topics() -> Seen:
+        async with container.topic_catalog():
+            return await look()
+
+    return Check(names=names, look=with_topics, seconds=OF_LOG_SECONDS, of_log=True)
+
+
+def _is_on_kafka(settings: Settings) -> bool:
+    return settings.broker.backend == "kafka"
 
 
 def _not_asked(check: Check) -> Check:

@@ -4,14 +4,18 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.kafka_connection import KafkaConnection
+from adapters.kafka_probe import KafkaProbe
 from adapters.kafka_publisher import KafkaPublisher
 from adapters.kafka_topics import KafkaTopicCatalog
+from domain.diagnosis import FindingState
 from domain.errors import LogUnavailable
 from domain.log import Receipt, Unconfirmed
+from domain.topic import Topic
 from tests.contracts.rig import Reader, eventually_ready, record
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.rig import KafkaRig
@@ -98,6 +102,34 @@ async def test_a_wrong_password_is_not_let_in_and_shown_nowhere(
     assert reason is not None
     assert "login" in reason
     assert "very-wrong-indeed" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "says", "setting"),
+    [
+        ({}, "Kafka 4.", ""),
+        (
+            {"sasl_password": "very-wrong-indeed"},
+            "refuses the user name or the password",
+            "kafka.sasl_password",
+        ),
+        ({"sasl_mechanism": "SCRAM-SHA-256"}, "does not take this way to log in", "kafka.sasl_mechanism"),
+        ({"ssl_ca_file": ""}, "its certificate is not trusted", "kafka.ssl_ca_file"),
+        ({"security_protocol": "SASL_PLAINTEXT"}, "", "kafka.security_protocol"),
+    ],
+    ids=["let in", "password", "mechanism", "certificate", "no TLS"],
+)
+async def test_the_doctor_tells_what_keeps_it_out(
+    connection: KafkaConnection, changed: dict[str, Any], says: str, setting: str
+) -> None:
+    probe = KafkaProbe(replace(connection, **changed), [Topic(name="x", partitions=1)], seconds=5.0)
+
+    [finding] = (await probe.look()).findings
+
+    assert finding.state is (FindingState.WRONG if changed else FindingState.OK)
+    assert says in finding.says
+    assert setting in finding.remedy
+    assert "very-wrong-indeed" not in f"{finding.says} {finding.remedy}"
 
 
 async def test_an_unknown_certificate_is_not_trusted(connection: KafkaConnection) -> None:

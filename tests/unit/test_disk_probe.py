@@ -44,8 +44,9 @@ async def test_of_a_folder_that_is_not_there_the_one_above_is_looked_at_and_none
     assert not os.listdir(tmp_path)  # noqa: PTH208 - nothing else runs
 
 
-async def test_a_folder_is_looked_at_once_for_all_that_is_kept_there(tmp_path: Path) -> None:
-    probe = DiskProbe({"the log": tmp_path, "log files": tmp_path}, lambda _: Room(50 * GIB, 100 * GIB))
+async def test_a_disk_is_looked_at_once_for_all_that_is_kept_there(tmp_path: Path) -> None:
+    places = {"the log": tmp_path, "log files": tmp_path / "logs"}
+    probe = DiskProbe(places, lambda _: Room(50 * GIB, 100 * GIB))
 
     [finding] = (await probe.look()).findings
 
