@@ -44,14 +44,12 @@ from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
 from application.lag import ReadLags
 from application.notify_sms import NotifyBySms
-from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
-from domain.ports import MessagePublisher
 from domain.retry import RetryPolicy
 from domain.topic import Topic
 from domain.view_ports import StatusView
-from entrypoints import build_channels, build_on_kafka, build_probes
+from entrypoints import build_channels, build_on_kafka, build_probes, build_tracing
 from entrypoints.settings_model import Settings
 
 
@@ -76,10 +74,6 @@ def _most_per_second(settings: Settings, group: str) -> float:
 
 def _topics_by_name(settings: Settings) -> dict[str, Topic]:
     return {topic.name: topic for topic in settings.configured_topics()}
-
-
-def _produce(publisher: MessagePublisher, settings: Settings, counts: ProduceCounts) -> ProduceMessage:
-    return ProduceMessage(publisher, _topics_by_name(settings), counts)
 
 
 class Container(containers.DeclarativeContainer):
@@ -257,7 +251,9 @@ class Container(containers.DeclarativeContainer):
     read_status = providers.Singleton(ReadStatus, status_view, topics)
     read_lags = providers.Singleton(ReadLags, group_lags, topics, clock)
     produce_counts = providers.Singleton(ProduceCounts)
-    produce = providers.Singleton(_produce, publisher, settings, produce_counts)
+    # None where the settings do not ask for it.
+    tracer = providers.Singleton(build_tracing.tracer, settings, group)
+    produce = providers.Singleton(build_tracing.produce, publisher, settings, produce_counts, tracer)
     delivery_counts = providers.Singleton(DeliveryCounts)
     engine = providers.Singleton(
         DeliveryEngine,
@@ -273,4 +269,5 @@ class Container(containers.DeclarativeContainer):
         options=engine_options,
         counts=delivery_counts,
         end_at_once=providers.Object(end_at_once),
+        dispatching=providers.Singleton(build_tracing.dispatching, tracer),
     )

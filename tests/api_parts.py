@@ -22,11 +22,17 @@ from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
+<<<<<<< HEAD
 from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
+=======
+from application.traced_produce import TracedProduce
+from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace
+>>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
 from domain.lag import PutOff, Standing
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.status import MessageStatus
 from domain.topic import Topic, TopicPlan
+from domain.tracing import Tracer
 from entrypoints.api_keys import KeyRing, NoKeys, parse_keys
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
@@ -66,14 +72,19 @@ class FakeLifespan:
 class MemoryApi:
     """The parts, the log behind them, and what a client does. `options` replace fields of `ApiParts`."""
 
-    def __init__(self, *, hot: bool = True, **options: Any) -> None:
+    def __init__(self, *, hot: bool = True, tracer: Tracer | None = None, **options: Any) -> None:
         self.clock = FakeClock()
         self.broker = _broker(self.clock)
         self.counts = ProduceCounts()
         self.lifespan = FakeLifespan()
         self.parts = ApiParts(
             decode=RequestDecoder(address_fault, RequestIds(self.clock, lambda: "f" * 16)),
-            produce=ProduceMessage(self, TOPICS, self.counts),
+            produce=(
+                ProduceMessage(self, TOPICS, self.counts)
+                if tracer is None
+                else TracedProduce(tracer, self, TOPICS, self.counts)
+            ),
+            tracer=tracer,
             unready=self.unready,
             topics=tuple(TOPICS),
             list_topics=self._topics,

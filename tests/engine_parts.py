@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -12,6 +12,7 @@ from adapters.memory_ledger import MemoryLedger
 from application.counts import DeliveryCounts
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine
+from application.dispatcher import Dispatcher, Parts
 from application.engine_options import EngineOptions
 from application.shard_ledger import ShardLedger
 from application.shards import ShardState
@@ -86,6 +87,7 @@ class World:
     log_type: type[MemoryLog] = MemoryLog
     ledger_type: type[MemoryLedger] = MemoryLedger
     expires_after_seconds: int = 0
+    dispatching: Callable[[Parts, int, Callable[[], None]], Dispatcher] = Dispatcher
 
     def __post_init__(self) -> None:
         plan = TopicPlan(name=TOPIC, partitions=self.partitions, replication_factor=1, retention_ms=WEEK_MS)
@@ -131,6 +133,7 @@ class World:
             options=self.options,
             counts=DeliveryCounts(),
             end_at_once=end_at_once,
+            dispatching=self.dispatching,
         )
 
     @asynccontextmanager

@@ -59,6 +59,7 @@ class DeliveryEngine:
         options: EngineOptions,
         counts: DeliveryCounts,
         end_at_once: Callable[[str], None],
+        dispatching: Callable[[Parts, int, Callable[[], None]], Dispatcher] = Dispatcher,
     ) -> None:
         self.counts = counts
         self.breaker = CircuitBreaker(options.concurrency, jitter, options.breaker)
@@ -76,7 +77,7 @@ class DeliveryEngine:
         self._intake = Intake(decode, channel, clock, policy, topics)
         burial = Burial(dead_letters, clock, self._group, counts, self._tick)
         self._burials = BurialQueue(burial, self._note_buried)
-        self._dispatcher = Dispatcher(
+        self._dispatcher = dispatching(
             Parts(
                 channel=channel,
                 clock=clock,

@@ -66,21 +66,22 @@ class ProduceMessage:
             for name, topic in topics.items()
         }
 
-    async def one(self, request: ProduceRequest, traceparent: str = "") -> Produced:
+    async def one(self, request: ProduceRequest, headers: Headers = USUAL_HEADERS) -> Produced:
         """Returns when the log has the message, or cannot say so within the publisher's time."""
-        record = self._record(request, record_headers(traceparent))
+        record = self._record(request, headers)
         if not isinstance(record, NewRecord):
             return record
         (confirmation,) = await self._publisher.publish((record,))
         return self._became(request, record.shard, confirmation)
 
-    async def many(self, requests: Sequence[ProduceRequest], traceparent: str = "") -> list[Produced]:
+    async def many(
+        self, requests: Sequence[ProduceRequest], headers: Headers = USUAL_HEADERS
+    ) -> list[Produced]:
         """What became of each message, in the order given; each stands for itself.
 
         After the first one of a partition that is not confirmed, none of that partition is: a client
         that sends those again keeps their order.
         """
-        headers = record_headers(traceparent)
         drafts = [self._record(request, headers) for request in requests]
         records = [draft for draft in drafts if isinstance(draft, NewRecord)]
         confirmations = iter(await self._publisher.publish(records) if records else ())

@@ -72,6 +72,8 @@ class ApiProcess:
         Raises `HeraldError` when the API cannot do its job and a person has to act.
         """
         async with AsyncExitStack() as stack:
+            if (tracer := self._container.tracer()) is not None:
+                await stack.enter_async_context(tracer)
             await stack.enter_async_context(self._container.topic_catalog())
             await stack.enter_async_context(self._publisher)
             await stack.enter_async_context(self._container.status_view())
@@ -128,6 +130,7 @@ class ApiProcess:
             lifespan=contextlib.nullcontext,
             counts=self._container.produce_counts(),
             clock=self._container.clock(),
+            tracer=self._container.tracer(),
             version=herald_version(),
             replay_seconds=settings.api.publish_timeout_seconds,
             topics=[topic.name for topic in settings.topics],

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from adapters.message_json import DECODE_ERRORS, RequestDecoder, WrongFields, what_is_wrong
-from application.produce import Accepted, NotConfirmed, Produced, ProduceMessage
+from application.produce import Accepted, NotConfirmed, Produced, ProduceMessage, record_headers
 from domain.message import ProduceRequest
 from domain.ports import Clock
 from entrypoints.api_keys import Grant
@@ -83,9 +83,9 @@ class ProduceBatch:
                 await self._clock.sleep(0)
             drafts += self._drafts([bytes(item) for item in items[start : start + SLICE]], call.grant)
         requests = [draft for draft in drafts if isinstance(draft, ProduceRequest)]
-        traceparent = call.traceparent
+        headers = record_headers(call.traceparent)
         del items, call  # the body twice over, while the log is waited for
-        produced = await self._produce.many(requests, traceparent)
+        produced = await self._produce.many(requests, headers)
         return _answer(drafts, produced)
 
     def _items(self, call: Call) -> Sequence[Item] | Answer:

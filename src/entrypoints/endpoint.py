@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from application.counts import ProduceCounts
 from application.deadline import within
@@ -29,6 +29,13 @@ class Call(NamedTuple):
     grant: Grant
     media_type: bytes
     traceparent: str
+
+
+class AnswersPosts(Protocol):
+    """What stands behind one path of POST."""
+
+    async def answer(self, headers: RawHeaders, receive: Receive) -> Answer:
+        """Status, headers and body for a request; never raises for what a client or the log does."""
 
 
 class Endpoint:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from entrypoints.api_keys import Keys
-from entrypoints.endpoint import Endpoint
+from entrypoints.endpoint import AnswersPosts
 from entrypoints.plain_http import ASGIApp, ASGIMessage, Receive, Send
 from entrypoints.problems import Answer
 from entrypoints.sign_in import SignIn
@@ -19,9 +19,13 @@ class FrontDoor:
     so that a stranger cannot tell what exists. `sign_in` says what a stranger is told.
     """
 
+<<<<<<< HEAD
     def __init__(
         self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, Endpoint], sign_in: SignIn, *, hot: bool
     ) -> None:
+=======
+    def __init__(self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, AnswersPosts], *, hot: bool) -> None:
+>>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
         self._app = app
         self._keys = keys
         self._endpoints = endpoints

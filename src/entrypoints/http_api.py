@@ -17,11 +17,20 @@ from application.produce import ProduceMessage
 from application.status import ReadStatus
 from domain.ports import Clock, DeadLetterArchive
 from domain.topic import Topic
+<<<<<<< HEAD
 from entrypoints.answering import for_bearer, response_of
 from entrypoints.api_keys import Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
 from entrypoints.body_room import BodyRoom
 from entrypoints.endpoint import Endpoint
+=======
+from domain.tracing import Tracer
+from entrypoints.api_keys import Grant, Keys, NoKeys
+from entrypoints.batch_endpoint import NDJSON, ProduceBatch
+from entrypoints.body_room import BodyRoom
+from entrypoints.dead_letters_page import DeadLettersPage
+from entrypoints.endpoint import AnswersPosts, Endpoint
+>>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
 from entrypoints.front_door import FrontDoor
 from entrypoints.letters_routes import letters_routes
 from entrypoints.openapi import openapi_document
@@ -30,7 +39,11 @@ from entrypoints.plain_http import ASGIApp, Receive
 from entrypoints.problems import INTERNAL_ERROR, JSON, Problem, ProblemKind
 from entrypoints.produce_endpoint import ProduceOne
 from entrypoints.reading_pages import ReadingPages, query_of
+<<<<<<< HEAD
 from entrypoints.sign_in import SignIn
+=======
+from entrypoints.traced_endpoint import TracedEndpoint
+>>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
 
 _log = logging.getLogger("herald.api")
 
@@ -62,7 +75,11 @@ class ApiParts:
     counts: ProduceCounts
     clock: Clock
     version: str
+<<<<<<< HEAD
     replay_seconds: float = 8.0
+=======
+    tracer: Tracer | None = None
+>>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
     max_body_bytes: int = 65_536
     max_batch_bytes: int = 8_388_608
     max_batch_messages: int = 10_000
@@ -72,7 +89,9 @@ class ApiParts:
 def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     """The whole API. `hot`: produce requests pass Litestar by; the answers are the same either way."""
     room = BodyRoom(parts.max_waiting_bytes)
-    endpoints = {PRODUCE: _produce(parts, room), BATCH: _batch(parts, room)}
+    endpoints: dict[str, AnswersPosts] = {PRODUCE: _produce(parts, room), BATCH: _batch(parts, room)}
+    if (tracer := parts.tracer) is not None:
+        endpoints = {path: TracedEndpoint(tracer, path, given) for path, given in endpoints.items()}
     pages = Pages(
         unready=parts.unready,
         render_metrics=parts.render_metrics,
@@ -129,7 +148,7 @@ def _document(parts: ApiParts) -> dict[str, Any]:
     )
 
 
-def _post(path: str, endpoint: Endpoint) -> HTTPRouteHandler:
+def _post(path: str, endpoint: AnswersPosts) -> HTTPRouteHandler:
     @route(path, http_method=["POST"])
     async def take(request: Request[Any, Any, Any]) -> Response[bytes]:
         receive = cast("Receive", request.receive)

@@ -3,7 +3,14 @@
 import msgspec
 
 from adapters.message_json import NotJson, RequestDecoder, WrongFields
-from application.produce import Accepted, NoSuchPartition, NotConfirmed, ProduceMessage, UnknownTopic
+from application.produce import (
+    Accepted,
+    NoSuchPartition,
+    NotConfirmed,
+    ProduceMessage,
+    UnknownTopic,
+    record_headers,
+)
 from domain.message import FieldError, ProduceRequest
 from entrypoints.api_keys import Grant
 from entrypoints.endpoint import Call
@@ -44,7 +51,7 @@ class ProduceOne:
             return refused_problem(request, call.grant, self._produce).answer()
         if not call.grant.allows(request.topic_name):
             return FORBIDDEN.answer()
-        produced = await self._produce.one(request, call.traceparent)
+        produced = await self._produce.one(request, record_headers(call.traceparent))
         if isinstance(produced, Accepted):
             location = (b"location", b"/api/v1/messages/" + produced.request_id.encode())
             return answer(202, JSON, _encode(accepted_object(produced)), (location,))

@@ -84,6 +84,8 @@ class ConsumerProcess:
                 extra={"action": "consumer_started", "group": self._group, "health_port": port},
             )
             self._announce(port)
+            if (tracer := self._container.tracer()) is not None:
+                await stack.enter_async_context(tracer)
             telling = asyncio.create_task(tell_when_ready(self._link, self._unready))
             stack.callback(telling.cancel)
             await stack.enter_async_context(self._container.topic_catalog())

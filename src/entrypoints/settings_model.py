@@ -245,6 +245,16 @@ class Logging(Section):
     )
 
 
+class Tracing(Section):
+    """Traces of messages, from the request to the provider's answer; see docs/watching.md."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Send spans by OpenTelemetry, which requirements-tracing.txt installs. Where to, and how "
+        "many, its own variables say, such as OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+
+
 class TopicSettings(Section):
     """One topic."""
 
@@ -304,6 +314,7 @@ class Settings(Section):
     inbox: Inbox = Inbox()
     templates: Templates = Templates()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     topics: Annotated[tuple[TopicSettings, ...], Field(strict=False), AfterValidator(rules.some)] = (
         TopicSettings(name="transactions"),
     )

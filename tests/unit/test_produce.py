@@ -107,7 +107,7 @@ async def test_the_record_holds_the_message_as_json(log: Log) -> None:
 
 
 async def test_a_trace_goes_along(log: Log) -> None:
-    await log.produce.one(request(partition=0), TRACEPARENT)
+    await log.produce.one(request(partition=0), record_headers(TRACEPARENT))
 
     (record,) = log.records(0)
     assert dict(record.headers)["traceparent"] == TRACEPARENT.encode()
