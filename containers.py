@@ -250,11 +250,11 @@ class Container(containers.DeclarativeContainer):
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     read_status = providers.Singleton(ReadStatus, status_view, topics)
     read_lags = providers.Singleton(ReadLags, group_lags, topics, clock)
-    produce_counts = providers.Singleton(ProduceCounts)
+    produce_counts = providers.Singleton(ProduceCounts.of, providers.Singleton(_topics_by_name, settings))
     # None where the settings do not ask for it.
     tracer = providers.Singleton(build_tracing.tracer, settings, group)
     produce = providers.Singleton(build_tracing.produce, publisher, settings, produce_counts, tracer)
-    delivery_counts = providers.Singleton(DeliveryCounts)
+    delivery_counts = providers.Singleton(DeliveryCounts.of, subscribed)
     engine = providers.Singleton(
         DeliveryEngine,
         log=message_log,

@@ -2,8 +2,13 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
+from domain.outcome import DeadLetterReason
+
+COUNTED_OUTCOMES = ("sent", "skipped", "repeated", "dead", "expired", "retried", "uncertain")
 DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 AGE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 
@@ -31,6 +36,11 @@ class ProduceCounts:
     messages: Counter[str] = field(default_factory=Counter)
     duration: Histogram = field(default_factory=lambda: Histogram(DURATION_BUCKETS))
 
+    @classmethod
+    def of(cls, topics: Iterable[str]) -> Self:
+        """With zeros for what alerts ask about: a count that begins at 1 shows no increase."""
+        return cls(Counter(dict.fromkeys((202, 503), 0)), Counter(dict.fromkeys(topics, 0)))
+
 
 @dataclass(slots=True)
 class DeliveryCounts:
@@ -45,6 +55,16 @@ class DeliveryCounts:
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     overtaken: Counter[str] = field(default_factory=Counter)
     ages: dict[str, Histogram] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, topics: Iterable[str]) -> Self:
+        """With zeros for all that may come to be counted: a count that begins at 1 shows no increase."""
+        counts = cls()
+        for topic in topics:
+            counts.deliveries.update({(topic, outcome): 0 for outcome in COUNTED_OUTCOMES})
+            counts.dead_letters.update({(topic, str(reason)): 0 for reason in DeadLetterReason})
+            counts.overtaken[topic] = 0
+        return counts
 
     def age(self, topic: str, seconds: float) -> None:
         histogram = self.ages.get(topic)

@@ -27,8 +27,8 @@ class ShardLag:
 class DeliverySnapshot:
     """Of one consumer process. `oldest_unfinished`: seconds since the log took it, by topic; 0: none.
 
-    `retention_used`: how much of its topic's retention the oldest one has used that is not put off; at 1 the
-    log may delete it.
+    `log_up`: it answered when it was asked last. `retention_used`: how much of its topic's retention the
+    oldest one has used that is not put off; at 1 the log may delete it.
     """
 
     group: str
@@ -36,4 +36,5 @@ class DeliverySnapshot:
     channel_up: bool
     lags: tuple[ShardLag, ...]
     oldest_unfinished: Mapping[str, float]
+    log_up: bool = True
     retention_used: Mapping[str, float] = field(default_factory=dict)

@@ -45,10 +45,11 @@ class Monitor:
         self._topics = topics
         self._watchdog = watchdog
         self._at_risk: frozenset[str] = frozenset()
+        self._log_answers = False  # it was not asked yet
 
     async def look(self, moved: int, *, may_read: bool) -> None:
         """Raises `EngineStalled`. `moved`: grows with whatever gets on; `may_read`: the channel is up."""
-        answered = await self._positions.measure()
+        answered = self._log_answers = await self._positions.measure()
         now = self._clock.monotonic()
         has_work = answered and self._dispatcher.could_start()
         self._watchdog.look(_HELD_WORK, now, moved, has_work=has_work)
@@ -71,6 +72,7 @@ class Monitor:
             group=group,
             in_flight=self._dispatcher.in_flight,
             channel_up=channel_up,
+            log_up=self._log_answers,
             lags=self._shards.lags(),
             oldest_unfinished=self._shards.oldest_unfinished(now),
             retention_used=self._retention_used(),

@@ -15,7 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from application.counts import DeliveryCounts, Histogram
+from application.counts import COUNTED_OUTCOMES, DeliveryCounts, Histogram
 from application.delivery_snapshot import DeliverySnapshot
 
 Samples = Iterable[tuple[Sequence[str], float]]
@@ -43,7 +43,7 @@ METRICS = (
     Definition(
         "herald_deliveries_total",
         Kind.COUNTER,
-        "What came of messages and tries: sent, skipped, repeated, dead, expired, retried, uncertain",
+        f"What came of messages and tries: {', '.join(COUNTED_OUTCOMES)}",
         ("topic", "group", "outcome"),
     ),
     Definition(
@@ -95,6 +95,15 @@ METRICS = (
         "1 while the channel is thought to work, 0 while it is only probed",
         ("group",),
     ),
+    Definition(
+        "herald_log_up",
+        Kind.GAUGE,
+        "1 if the log answered when it was asked last; a process without a partition does not ask",
+        ("group",),
+    ),
+    Definition(
+        "process_start_time_seconds", Kind.GAUGE, "When this process started, in seconds since the epoch", ()
+    ),
     Definition("herald_build_info", Kind.GAUGE, "Always 1; the version is in the label", ("version",)),
 )
 
@@ -105,11 +114,17 @@ class ConsumerMetrics(Collector):
     """Reads the counts and asks for a snapshot whenever somebody scrapes."""
 
     def __init__(
-        self, *, counts: DeliveryCounts, snapshot: Callable[[], DeliverySnapshot], version: str
+        self,
+        *,
+        counts: DeliveryCounts,
+        snapshot: Callable[[], DeliverySnapshot],
+        version: str,
+        started_at: float,
     ) -> None:
         self._counts = counts
         self._snapshot = snapshot
         self._version = version
+        self._started_at = started_at
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -125,6 +140,7 @@ class ConsumerMetrics(Collector):
         snapshot = self._snapshot()
         yield from self._counted(snapshot.group)
         yield from _measured(snapshot)
+        yield _gauge("process_start_time_seconds", [((), self._started_at)])
         yield _gauge("herald_build_info", [((self._version,), 1)])
 
     def _counted(self, group: str) -> Iterator[Metric]:
@@ -164,6 +180,7 @@ def _measured(snapshot: DeliverySnapshot) -> Iterator[Metric]:
     )
     yield _gauge("herald_in_flight_messages", [((group,), snapshot.in_flight)])
     yield _gauge("herald_channel_up", [((group,), int(snapshot.channel_up))])
+    yield _gauge("herald_log_up", [((group,), int(snapshot.log_up))])
 
 
 def _deferred(snapshot: DeliverySnapshot) -> Mapping[str, int]:

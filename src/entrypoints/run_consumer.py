@@ -133,7 +133,10 @@ class ConsumerProcess:
 
     def _serving_probes(self) -> contextlib.AbstractAsyncContextManager[int]:
         metrics = ConsumerMetrics(
-            counts=self._engine.counts, snapshot=self._engine.snapshot, version=herald_version()
+            counts=self._engine.counts,
+            snapshot=self._engine.snapshot,
+            version=herald_version(),
+            started_at=self._container.clock().now(),
         )
         probes = ConsumerProbes(live=self._stalled, ready=self._unready, metrics=metrics.text)
         return serving_probes(probes, self._settings.consumer.host, self._settings.consumer.port)

@@ -24,7 +24,9 @@ def busy_counts() -> DeliveryCounts:
 
 
 def text_of(counts: DeliveryCounts, snapshot: DeliverySnapshot = IDLE) -> list[str]:
-    metrics = ConsumerMetrics(counts=counts, snapshot=lambda: snapshot, version="0.1.0")
+    metrics = ConsumerMetrics(
+        counts=counts, snapshot=lambda: snapshot, version="0.1.0", started_at=1_800_000_000.0
+    )
     return metrics.text().decode().splitlines()
 
 
@@ -57,6 +59,8 @@ def test_what_was_counted_is_told(line: str) -> None:
         'herald_oldest_unfinished_seconds{group="sms",topic="orders"} 12.5',
         'herald_in_flight_messages{group="sms"} 3.0',
         'herald_channel_up{group="sms"} 0.0',
+        'herald_log_up{group="sms"} 0.0',
+        "process_start_time_seconds 1.8e+09",
     ],
 )
 def test_the_engines_state_is_told(line: str) -> None:
@@ -64,6 +68,7 @@ def test_the_engines_state_is_told(line: str) -> None:
         group="sms",
         in_flight=3,
         channel_up=False,
+        log_up=False,
         lags=(
             ShardLag(topic="orders", partition=0, end=15, committed=10),
             ShardLag(topic="orders", partition=1, end=3, committed=4),
@@ -76,7 +81,9 @@ def test_the_engines_state_is_told(line: str) -> None:
 
 def test_what_is_counted_later_is_told_at_the_next_scrape() -> None:
     counts = DeliveryCounts()
-    metrics = ConsumerMetrics(counts=counts, snapshot=lambda: IDLE, version="0.1.0")
+    metrics = ConsumerMetrics(
+        counts=counts, snapshot=lambda: IDLE, version="0.1.0", started_at=1_800_000_000.0
+    )
     before = metrics.text()
     counts.deliveries["orders", "sent"] += 1
 
@@ -115,3 +122,11 @@ def _sorted_labels(line: str) -> str:
     name, brace, rest = line.partition("{")
     labels, end, value = rest.partition("}")
     return name + brace + ",".join(sorted(labels.split(","))) + end + value
+
+
+def test_what_alerts_ask_about_is_told_before_it_happens() -> None:
+    lines = with_sorted_labels(text_of(DeliveryCounts.of(["orders"])))
+
+    assert 'herald_dead_letters_total{group="email",reason="uncertain",topic="orders"} 0.0' in lines
+    assert 'herald_overtaken_messages_total{group="email",topic="orders"} 0.0' in lines
+    assert 'herald_deliveries_total{group="email",outcome="sent",topic="orders"} 0.0' in lines
