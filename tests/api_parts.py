@@ -22,12 +22,8 @@ from application.lag import ReadLags
 from application.produce import ProduceMessage
 from application.request_ids import RequestIds
 from application.status import ReadStatus
-<<<<<<< HEAD
-from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
-=======
 from application.traced_produce import TracedProduce
-from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
+from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
 from domain.lag import PutOff, Standing
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
 from domain.status import MessageStatus

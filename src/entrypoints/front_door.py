@@ -19,13 +19,9 @@ class FrontDoor:
     so that a stranger cannot tell what exists. `sign_in` says what a stranger is told.
     """
 
-<<<<<<< HEAD
     def __init__(
-        self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, Endpoint], sign_in: SignIn, *, hot: bool
+        self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, AnswersPosts], sign_in: SignIn, *, hot: bool
     ) -> None:
-=======
-    def __init__(self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, AnswersPosts], *, hot: bool) -> None:
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
         self._app = app
         self._keys = keys
         self._endpoints = endpoints

@@ -17,20 +17,12 @@ from application.produce import ProduceMessage
 from application.status import ReadStatus
 from domain.ports import Clock, DeadLetterArchive
 from domain.topic import Topic
-<<<<<<< HEAD
+from domain.tracing import Tracer
 from entrypoints.answering import for_bearer, response_of
 from entrypoints.api_keys import Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
 from entrypoints.body_room import BodyRoom
-from entrypoints.endpoint import Endpoint
-=======
-from domain.tracing import Tracer
-from entrypoints.api_keys import Grant, Keys, NoKeys
-from entrypoints.batch_endpoint import NDJSON, ProduceBatch
-from entrypoints.body_room import BodyRoom
-from entrypoints.dead_letters_page import DeadLettersPage
 from entrypoints.endpoint import AnswersPosts, Endpoint
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
 from entrypoints.front_door import FrontDoor
 from entrypoints.letters_routes import letters_routes
 from entrypoints.openapi import openapi_document
@@ -39,11 +31,8 @@ from entrypoints.plain_http import ASGIApp, Receive
 from entrypoints.problems import INTERNAL_ERROR, JSON, Problem, ProblemKind
 from entrypoints.produce_endpoint import ProduceOne
 from entrypoints.reading_pages import ReadingPages, query_of
-<<<<<<< HEAD
 from entrypoints.sign_in import SignIn
-=======
 from entrypoints.traced_endpoint import TracedEndpoint
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
 
 _log = logging.getLogger("herald.api")
 
@@ -75,11 +64,8 @@ class ApiParts:
     counts: ProduceCounts
     clock: Clock
     version: str
-<<<<<<< HEAD
     replay_seconds: float = 8.0
-=======
     tracer: Tracer | None = None
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
     max_body_bytes: int = 65_536
     max_batch_bytes: int = 8_388_608
     max_batch_messages: int = 10_000

@@ -19,11 +19,8 @@ LIBRARIES = {
     "memory": set(),
     "message_json": {"msgspec"},
     "message_sighting": set(),
-<<<<<<< HEAD
     "one_off_thread": set(),
-=======
     "otel": {"opentelemetry", "requests"},
->>>>>>> f9bfcc4 (Traces by OpenTelemetry: one from the request through the log to the provider's answer, off unless the settings ask)
     "outcome_table": set(),
     "presence_json": {"msgspec"},
     "process_end": set(),

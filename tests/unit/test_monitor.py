@@ -223,6 +223,21 @@ async def test_what_is_put_off_counts_in_the_lag_and_in_the_oldest_age() -> None
     assert snapshot.oldest_unfinished[TOPIC] >= 2 * HOUR - 60
 
 
+async def test_a_snapshot_says_whether_the_log_answered_when_it_was_asked_last() -> None:
+    world = World()
+
+    async with world.running() as running:
+        await world.clock.advance(6.0)
+        before = running.engine.snapshot().log_up
+        world.broker.down = True
+        await world.clock.advance(6.0)
+        during = running.engine.snapshot().log_up
+        world.broker.down = False
+        await world.clock.advance(6.0)
+
+        assert [before, during, running.engine.snapshot().log_up] == [True, False, True]
+
+
 async def test_a_backlog_that_is_not_held_has_an_age_too() -> None:
     world = World()
 
