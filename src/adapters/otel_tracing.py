@@ -4,7 +4,7 @@ Where spans go to, how many are kept and which traces are sampled say OpenTeleme
 """
 
 import asyncio
-import threading
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from adapters.one_off_thread import in_thread
 from domain.errors import HeraldError
 from domain.log import Headers, Record
 from domain.outcome import ChannelDown, Delivered, Outcome, Refused, TryAgain, Uncertain
@@ -82,7 +83,9 @@ class OtelTracer:
     async def __aexit__(self, *_: object) -> None:
         provider, self._provider, self._tracer = self._provider, None, NoOpTracer()
         if provider is not None:
-            await _within(self._flush_seconds, provider.shutdown)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._flush_seconds):
+                    await in_thread("spans flush", provider.shutdown)
 
     @contextmanager
     def request(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> Iterator["RequestOtelSpan"]:
@@ -241,23 +244,3 @@ def _carrier(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
 def _whole(name: str, values: Sequence[str]) -> str:
     return ",".join(values) if name == "tracestate" else values[-1]
-
-
-async def _within(seconds: float, work: Callable[[], Any]) -> None:
-    """Waits for it so long and no longer; a thread that hangs does not hold the process."""
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def run() -> None:
-        work()
-        try:
-            loop.call_soon_threadsafe(done.set)
-        except RuntimeError:
-            return  # the loop did not wait for it
-
-    threading.Thread(target=run, name="herald-spans-flush", daemon=True).start()
-    try:
-        async with asyncio.timeout(seconds):
-            await done.wait()
-    except TimeoutError:
-        return
