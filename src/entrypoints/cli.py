@@ -138,7 +138,7 @@ def consumer(invocation: Invocation, loaded: "Loaded", group: str, supervised_by
 def inbox(invocation: Invocation, loaded: "Loaded", supervised_by: int | None) -> int:
     """A local mail server and SMS provider.
 
-    For development: what arrives there is held in memory and shown as JSON.
+    For development: what arrives there is held in memory and shown on a page.
     """
     return invocation.programs.inbox(loaded, supervised_by)
 

@@ -1,14 +1,14 @@
-"""The inbox's JSON: what arrived, and the outage switches."""
+"""The inbox over HTTP: its page, what arrived, and the outage switches."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
-from entrypoints.inbox_mail import rfc3339, shown_mail
+from entrypoints.inbox_messages import MESSAGES, InboxMessages, see
 from entrypoints.inbox_outage import Outage, SwitchedService
-from entrypoints.inbox_store import InboxStore, ReceivedMail, ReceivedText
+from entrypoints.inbox_store import InboxStore
+from entrypoints.inbox_text import shown_text
 from entrypoints.plain_http import (
     Answer,
     Request,
@@ -18,35 +18,48 @@ from entrypoints.plain_http import (
     not_found,
     problem,
 )
+from entrypoints.web_page import HTML, web_page
 
 _DEFAULT_LIMIT = 100
 _LIMIT_DIGITS = 9
 _SWITCH_LIMIT = 4096  # bytes
 
 
+_READING = ("GET", "HEAD")
+_FOREIGN = "A page of another site may not change this inbox."
+
+
 class InboxApi:
-    """Answers `/api/v1/inbox` and `/api/v1/inbox/outage`; `services` by the outage's field names."""
+    """Answers `/` and everything below `/api/v1/inbox`; `services` by the outage's field names."""
 
     def __init__(self, store: InboxStore, services: Mapping[str, SwitchedService]) -> None:
         self._store = store
         self._services = services
+        self._messages = InboxMessages(store, services)
 
     async def handle(self, request: Request) -> Answer:
-        if request.path == "/":
-            return self._home(request)
+        if request.method not in _READING and _is_foreign(request):
+            return problem(HTTPStatus.FORBIDDEN, "foreign-origin", _FOREIGN)
         if request.path == "/api/v1/inbox":
             return await self._inbox(request)
         if request.path == "/api/v1/inbox/outage":
             return await self._outage(request)
-        return not_found(request.path)
+        return await self._shown(request)
 
-    def _home(self, request: Request) -> Answer:
-        if request.method not in {"GET", "HEAD"}:
+    async def _shown(self, request: Request) -> Answer:
+        """What can only be read."""
+        path = request.path
+        if path not in {"/", MESSAGES} and not path.startswith(f"{MESSAGES}/"):
+            return not_found(path)
+        if request.method not in _READING:
             return method_not_allowed(request.method, ("GET",))
-        return Answer(status=HTTPStatus.FOUND, headers=(("Location", "/api/v1/inbox?limit=100"),))
+        if path == "/":
+            page = web_page("inbox", frames=True)
+            return Answer(status=HTTPStatus.OK, body=page.body, content_type=HTML, headers=page.headers())
+        return await (self._messages.page(request.query) if path == MESSAGES else self._messages.one(path))
 
     async def _inbox(self, request: Request) -> Answer:
-        if request.method in {"GET", "HEAD"}:
+        if request.method in _READING:
             limit = _limit(request.query)
             if limit is None:
                 return _invalid("limit must be a number, 0 or above")
@@ -60,18 +73,15 @@ class InboxApi:
         store = self._store
         mails, texts = store.newest_mails(limit), store.newest_texts(limit)
         totals = json_bytes({"emails": store.emails_total, "sms": store.texts_total})
-        fresh = [mail for mail in mails if not mail.shown]
-        if fresh:
-            # In a thread: parsing thousands would keep the mail server from answering.
-            store.show(fresh, await asyncio.to_thread(_shown, fresh))
-        emails = b",".join(mail.shown for mail in mails)
-        sms = json_bytes([_shown_text(text) for text in texts])
+        await see(store, mails)
+        emails = b",".join(mail.view.whole for mail in mails if mail.view)
+        sms = json_bytes([shown_text(text) for text in texts])
         return Answer(
             status=HTTPStatus.OK, body=b'{"totals":%b,"emails":[%b],"sms":%b}' % (totals, emails, sms)
         )
 
     async def _outage(self, request: Request) -> Answer:
-        if request.method in {"GET", "HEAD"}:
+        if request.method in _READING:
             return self._states()
         if request.method != "PUT":
             return method_not_allowed(request.method, ("GET", "PUT"))
@@ -111,16 +121,7 @@ def _invalid(detail: str) -> Answer:
     return problem(HTTPStatus.BAD_REQUEST, "invalid-request", detail)
 
 
-def _shown(mails: list[ReceivedMail]) -> list[bytes]:
-    return [shown_mail(mail) for mail in mails]
-
-
-def _shown_text(text: ReceivedText) -> dict[str, object]:
-    return {
-        "sid": text.sid,
-        "from": text.sender,
-        "to": text.recipient,
-        "body": text.body,
-        "idempotency_key": text.idempotency_key,
-        "at": rfc3339(text.at),
-    }
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser says that a page of another host (or of none) sends this."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()

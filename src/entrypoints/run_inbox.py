@@ -44,7 +44,7 @@ async def _serve(settings: Settings, link: ParentLink) -> None:
         url = url_of(inbox.host, ports.http)
         link.tell_ready(url=url, smtp_port=str(ports.smtp), sms_port=str(ports.sms))
         if not link.is_supervised:
-            print(f"Inbox at {url}/api/v1/inbox, mail on port {ports.smtp}, texts on port {ports.sms}")  # noqa: T201 - for the person who started it
+            print(f"Inbox at {url}, mail on port {ports.smtp}, texts on port {ports.sms}")  # noqa: T201 - for the person who started it
 
     with stopping_on_signals(stop.set):
         await serve_inbox(options, stop=stop, ready=ready)

@@ -88,7 +88,7 @@ def _inbox(settings: Settings, started: Started) -> str:
     url = facts.get("url") or url_of(settings.inbox.host, settings.inbox.http_port)
     smtp = facts.get("smtp_port") or settings.inbox.smtp_port
     sms = facts.get("sms_port") or settings.inbox.sms_port
-    return f"{url}/api/v1/inbox (takes mail on port {smtp}, texts on port {sms})"
+    return f"{url} (takes mail on port {smtp}, texts on port {sms})"
 
 
 def _data(settings: Settings) -> str:

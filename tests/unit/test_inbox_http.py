@@ -87,10 +87,11 @@ async def test_a_limit_that_is_no_number_is_refused(api: httpx.AsyncClient, limi
     assert answer.json()["type"] == "urn:herald:problem:invalid-request"
 
 
-async def test_the_front_page_leads_to_what_arrived(api: httpx.AsyncClient) -> None:
+async def test_the_front_page_is_for_people(api: httpx.AsyncClient) -> None:
     answer = await api.get("/")
 
-    assert (answer.status_code, answer.headers["location"]) == (302, "/api/v1/inbox?limit=100")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Herald inbox</title>" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@ import json
 
 import pytest
 
-from entrypoints.inbox_mail import shown_mail
+from entrypoints.inbox_mail import mail_view
 from entrypoints.inbox_store import ReceivedMail
 
 
 def shown(raw: bytes, recipients: tuple[str, ...] = ("a@example.com",)) -> dict[str, str]:
     mail = ReceivedMail(sender="envelope@example.com", recipients=recipients, at=1_800_000_000.25, raw=raw)
-    fields: dict[str, str] = json.loads(shown_mail(mail))
+    fields: dict[str, str] = json.loads(mail_view(mail).whole)
     return fields
 
 

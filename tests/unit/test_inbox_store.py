@@ -1,4 +1,4 @@
-from entrypoints.inbox_store import ENTRY_BYTES, InboxStore, ReceivedMail, ReceivedText
+from entrypoints.inbox_store import ENTRY_BYTES, InboxStore, Kind, MailView, ReceivedMail, ReceivedText
 
 
 def mail(at: float, raw: bytes = b"raw") -> ReceivedMail:
@@ -57,28 +57,70 @@ def test_nothing_is_held_that_is_larger_than_the_bound() -> None:
     assert store.emails_total == 1
 
 
-def test_what_is_shown_takes_the_place_of_the_raw_bytes_and_counts() -> None:
-    store = InboxStore(keep=10, keep_bytes=2 * ENTRY_BYTES + 3000)
+def view(size: int) -> MailView:
+    return MailView(whole=b"s" * size, row=b"", words="")
+
+
+def test_a_view_counts_beside_the_raw_bytes() -> None:
     first, second = mail(1, b"r" * 1000), mail(2, b"r" * 1000)
+    store = InboxStore(keep=10, keep_bytes=first.weight + second.weight + 2 * view(900).weight)
     store.add_mail(first)
     store.add_mail(second)
-    store.show([first], [b"s" * 900])
+    store.show([first], [view(900)])
     held = len(store.newest_mails(9))
-    store.show([second], [b"s" * 2500])
+    store.show([second], [view(901)])
 
     assert held == 2
-    assert (second.raw, len(second.shown)) == (b"", 2500)
     assert store.newest_mails(9) == [second]
+    assert second.raw == b"r" * 1000
 
 
 def test_the_first_reader_decides_how_a_mail_is_shown() -> None:
     store = InboxStore(keep=10, keep_bytes=10**9)
     entry = mail(1)
     store.add_mail(entry)
-    store.show([entry], [b"from its bytes"])
-    store.show([entry], [b"from nothing"])
+    store.show([entry], [view(1)])
+    weight = entry.weight
+    store.show([entry], [view(2)])
 
-    assert entry.shown == b"from its bytes"
+    assert (entry.view, entry.weight) == (view(1), weight)
+
+
+def numbers(store: InboxStore, kind: Kind | None = None, after: int = 0, before: int = 100) -> list[int]:
+    return [entry.number for entry in store.newest_first(kind, after=after, before=before)]
+
+
+def test_mails_and_texts_are_numbered_as_they_came_and_found_newest_first() -> None:
+    store = InboxStore(keep=3, keep_bytes=10**9)
+    for at in range(4):
+        store.add_mail(mail(at))
+        store.add_text(text(at))
+
+    assert numbers(store) == [8, 7, 6, 5, 4, 3]
+    assert numbers(store, Kind.EMAIL) == [7, 5, 3]
+    assert numbers(store, Kind.SMS, after=4, before=8) == [6]
+    assert store.newest == 8
+
+
+def test_one_is_found_by_its_number_while_it_is_held() -> None:
+    store = InboxStore(keep=1, keep_bytes=10**9)
+    store.add_mail(mail(1))
+    store.add_text(text(2))
+    store.add_mail(mail(3))
+    found = [store.get(number) for number in range(5)]
+
+    assert [entry and entry.at for entry in found] == [None, None, 2, 3, None]
+
+
+def test_numbers_begin_anew_with_another_run() -> None:
+    store = InboxStore(keep=1, keep_bytes=10**9)
+    store.add_mail(mail(1))
+    before = store.run
+    store.clear()
+    store.add_text(text(2))
+
+    assert (store.newest, numbers(store)) == (1, [1])
+    assert store.run != before
 
 
 def test_clearing_forgets_everything_and_counts_from_zero() -> None:

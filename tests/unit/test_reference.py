@@ -41,6 +41,7 @@ from entrypoints.cli import herald
 from entrypoints.consumer_metrics import METRICS
 from entrypoints.inbox import InboxOptions
 from entrypoints.inbox_http import InboxApi
+from entrypoints.inbox_messages import HIGHEST_LIMIT, MESSAGES, MOST_SCANNED, PARAMETERS, USUAL_LIMIT
 from entrypoints.inbox_outage import Outage
 from entrypoints.inbox_store import InboxStore, ReceivedMail, ReceivedText
 from entrypoints.metrics import render_produce_metrics
@@ -430,19 +431,30 @@ async def test_the_files_of_the_sqlite_log_and_the_query_for_dead_letters_are_ri
 
 
 async def test_the_inbox_shows_what_stands_there() -> None:
+    listed, shown = (json.loads(block) for block in pages.blocks(INBOX, "json")[:2])
     store = InboxStore(keep=1, keep_bytes=10_000)
     store.add_mail(ReceivedMail(sender="a@b.co", recipients=("c@d.co",), at=0.0, raw=b"Subject: x\r\n\r\nx"))
     text = {name.name: "x" for name in fields_of(ReceivedText)} | {"at": 0.0}
     store.add_text(ReceivedText(**text))  # type: ignore[arg-type]
-    shown = json.loads(pages.blocks(INBOX, "json")[0])
 
     async def nothing() -> dict[str, Any]:
         return {"type": "http.request"}
 
-    request = Request(method="GET", path="/api/v1/inbox", query="", headers={}, receive=nothing)
-    answer = json.loads((await InboxApi(store, {}).handle(request)).body)
+    async def get(path: str, query: str = "") -> Any:
+        request = Request(method="GET", path=path, query=query, headers={}, receive=nothing)
+        return json.loads((await InboxApi(store, {}).handle(request)).body)
 
-    assert shape(answer) == shape(shown)
+    assert shape(await get("/api/v1/inbox")) == shape(shown)
+    listing = await get(MESSAGES, "kind=sms")
+    assert shape(listing | {"services": listed["services"]}) == shape(listed)
+
+
+def test_every_parameter_of_the_inbox_s_list_stands_there() -> None:
+    written = {pages.bare(name) for name, _ in pages.table(INBOX, "parameter", "meaning")}
+
+    assert written == set(PARAMETERS)
+    assert f"1 to {HIGHEST_LIMIT} ({USUAL_LIMIT})" in INBOX
+    assert f"at {MOST_SCANNED}\nentries a request" in INBOX
 
 
 def shape(value: Any) -> Any:

@@ -42,7 +42,7 @@ def test_the_screen_says_where_everything_is() -> None:
 
     assert "http://127.0.0.1:8080\n" in text
     assert "http://127.0.0.1:8080/docs\n" in text
-    assert "http://127.0.0.1:8025/api/v1/inbox (takes mail on port 1025, texts on port 8026)\n" in text
+    assert "http://127.0.0.1:8025 (takes mail on port 1025, texts on port 8026)\n" in text
     assert "/var/herald/herald.db\n" in text
     assert "/var/log/herald-*.log\n" in text
     assert text.endswith("Ctrl-C stops everything.\n")
@@ -56,7 +56,7 @@ def test_ports_that_the_machine_chose_are_shown_as_chosen() -> None:
 
     assert "http://127.0.0.1:4080/docs\n" in text
     assert "curl http://127.0.0.1:4080/api/v1/produce " in text
-    assert "http://127.0.0.1:4025/api/v1/inbox (takes mail on port 4125, texts on port 4026)\n" in text
+    assert "http://127.0.0.1:4025 (takes mail on port 4125, texts on port 4026)\n" in text
 
 
 def test_no_inbox_is_shown_where_none_was_started() -> None:

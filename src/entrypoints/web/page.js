@@ -3,6 +3,7 @@
 const KEY = "herald-key";
 const FIRST_PAUSE = 1000; // ms, doubled up to LONGEST_PAUSE while the server is away
 const LONGEST_PAUSE = 10_000;
+const HIDDEN_FACTOR = 5;
 const ANSWER_WITHIN = 15_000; // ms
 const TOAST_SHOWN = 5000; // ms
 
@@ -13,10 +14,11 @@ function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key.startsWith("aria-") && typeof value === "boolean") element.setAttribute(key, String(value));
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 
@@ -126,8 +128,8 @@ async function askJson(path, options) {
   }
 }
 
-// Calls `work` now and every `seconds` after it ended; while it fails, with growing pauses; not while the page is
-// hidden. Returns {now}: looks at once.
+// Calls `work` now and every `seconds` after it ended; while it fails, with growing pauses; less often while the page
+// is hidden. Returns {now}: looks at once.
 function every(seconds, work) {
   let timer = 0;
   let pause = FIRST_PAUSE;
@@ -151,8 +153,7 @@ function every(seconds, work) {
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
     running = false;
-    if (document.hidden) return;
-    timer = setTimeout(run, again ? 0 : next);
+    timer = setTimeout(run, again ? 0 : document.hidden ? next * HIDDEN_FACTOR : next);
     again = false;
   }
   document.addEventListener("visibilitychange", () => document.hidden || run());
@@ -202,8 +203,10 @@ async function confirmed({ title, text, act, danger = false }) {
   return answer === true;
 }
 
-function copyButton(text, what) {
-  const button = el("button", { type: "button", class: "small", "aria-label": `Copy ${what}` }, "Copy");
+// `text` may be a function that gives it. `what` tells what was copied; `label` is needed where several stand together.
+function copyButton(text, what, label = "Copy") {
+  const name = label === "Copy" ? `Copy ${what}` : null;
+  const button = el("button", { type: "button", class: "small", "aria-label": name }, label);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(typeof text === "function" ? await text() : text);
