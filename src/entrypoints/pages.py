@@ -10,12 +10,17 @@ import msgspec
 from entrypoints.docs_page import DOCS, PAGE_DOCUMENT, as_openapi_3_0, docs_page
 from entrypoints.metrics import METRICS_CONTENT_TYPE
 from entrypoints.problems import JSON, Answer, Problem, ProblemKind, answer
-from entrypoints.web_page import HTML, WebPage
+from entrypoints.web_page import HTML, WebPage, web_page
 
 Page = Callable[[], Awaitable[Answer]]
 
+BOARD = "/"
+
 # The pages for people; each may be read from a file at the first call.
-WEB_PAGES: Mapping[str, Callable[[], WebPage]] = {DOCS: docs_page}
+WEB_PAGES: Mapping[str, Callable[[], WebPage]] = {
+    BOARD: partial(web_page, "board"),
+    DOCS: docs_page,
+}
 
 
 class Pages:

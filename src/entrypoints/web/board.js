@@ -1,0 +1,143 @@
+// The board: which view is shown, when the API is asked, and what the top line, the title and the icon say.
+
+const { askJson, every, find, shortcuts, Away, Refused } = herald;
+const { howItIs, link, place } = boardWords;
+
+const BOARD_SECONDS = 2;
+const HISTORY_MS = 10_000;
+const LETTERS_MS = 10_000;
+
+const ICON_COLOURS = { ok: "#17803f", warn: "#b26a00", bad: "#c01c36", unknown: "#6b7280" };
+
+const sentence = find("#state");
+const spoken = find("#spoken");
+const main = find("#view");
+const live = boardLive.liveView();
+
+let board = null;
+let letters = null;
+let away = null;
+let troubleSince = null;
+let view = null;
+let lastSaid = null;
+const asked = { history: 0, letters: 0 };
+
+// What is told outside the views -------------------------------------------------------------------
+
+function icon(level) {
+  const sign = { bad: "<path d='M18 3v8M18 14v3' stroke='%23fff' stroke-width='3'/>", warn: "<path d='M18 4v7M18 14v2' stroke='%23fff' stroke-width='3'/>" }[level] ?? "";
+  const badge = sign ? `<circle cx='18' cy='10' r='9' fill='${ICON_COLOURS[level].replace("#", "%23")}'/>${sign}` : "";
+  const horn = ICON_COLOURS[level].replace("#", "%23");
+  return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 27 24'><path d='M2 9v6h4l9 5V4L6 9z' fill='${horn}'/>${badge}</svg>`;
+}
+
+function tell() {
+  const state = howItIs({ board, letters, away, troubleSince });
+  if (sentence.textContent !== state.text) sentence.textContent = state.text;
+  sentence.parentElement.className = `state ${state.level}`;
+  const title = [view?.title, state.brief, "Herald"].filter(Boolean).join(" · ");
+  if (document.title !== title) document.title = title;
+  const said = `${state.level} ${state.brief}`;
+  if (said === lastSaid || !(board || away)) return;
+  // Read aloud only when it changes what to do; the first one is on the page already.
+  if (lastSaid !== null) spoken.textContent = state.text;
+  lastSaid = said;
+  find("link[rel=icon]").href = icon(state.level);
+}
+
+function countLetters() {
+  const badge = find("#letters-count");
+  badge.textContent = letters?.total ? herald.number(letters.total) : "";
+  badge.hidden = !letters?.total;
+}
+
+// Asking -------------------------------------------------------------------------------------------
+
+const isDue = (name, ms) => Date.now() - asked[name] >= ms;
+
+async function newHistory() {
+  if (view !== overview || !isDue("history", HISTORY_MS)) return;
+  live.showHistory(await askJson("/api/v1/history"));
+  asked.history = Date.now();
+}
+
+async function newLetters() {
+  if (!isDue("letters", LETTERS_MS)) return;
+  asked.letters = Date.now();
+  try {
+    letters = await askJson("/api/v1/dead-letters/summary");
+  } catch (error) {
+    // Where the log does not answer the board says so itself.
+    if (!(error instanceof Refused)) throw error;
+    letters = null;
+  }
+  countLetters();
+}
+
+async function look() {
+  try {
+    board = await askJson("/api/v1/board");
+    troubleSince = board.trouble ? troubleSince ?? Date.now() : null;
+    away = null;
+    tell();
+    view.show?.(board);
+    await newLetters();
+    await view.refresh?.();
+    await newHistory();
+  } catch (error) {
+    if (error instanceof Away) away ??= Date.now();
+    throw error;
+  } finally {
+    tell();
+  }
+}
+
+// Views --------------------------------------------------------------------------------------------
+
+const overview = { title: "", element: live.element, show: () => live.show(board, letters) };
+overview.refresh = async () => overview.show();
+
+function viewAt({ view: name, id, query }) {
+  if (name === "message" && id) return boardMessage.messageView(id, query.topic);
+  if (name === "dead-letters") return id ? boardLetters.letterView(id) : boardLetters.lettersView(query, board);
+  if (name === "consumers") return boardConsumers.consumersView();
+  return overview;
+}
+
+function enter(isFirst = false) {
+  const where = place(location.hash);
+  view = viewAt(where);
+  main.replaceChildren(view.element);
+  for (const each of document.querySelectorAll("nav [data-view]")) {
+    const isHere = each.dataset.view === (view === overview ? "" : where.view);
+    if (isHere) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
+  if (where.view === "message") find("#request-id").value = where.id;
+  if (board) view.show?.(board);
+  if (!isFirst) {
+    scrollTo(0, 0);
+    (find("h2[tabindex]", main) ?? main).focus({ preventScroll: true });
+    loop.now();
+  }
+  tell();
+}
+
+find("#search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const id = find("#request-id").value.trim();
+  if (id) location.hash = link("message", id);
+});
+addEventListener("hashchange", () => enter());
+
+const go = (hash) => () => { location.hash = hash; };
+shortcuts([
+  ["/", "find a message by its request id", () => { find("#request-id").focus(); find("#request-id").select(); }],
+  ["b", "the board", go("#")],
+  ["d", "dead letters", go("#dead-letters")],
+  ["c", "consumers", go("#consumers")],
+  ["Escape", "leave the search", () => find("#request-id").blur()],
+]);
+
+enter(true);
+const loop = every(BOARD_SECONDS, look);
