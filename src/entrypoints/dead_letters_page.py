@@ -11,11 +11,11 @@ from domain.dead_letter import LetterFilter, LetterTally, parse_id, parse_place
 from domain.errors import HeraldError
 from domain.ports import DeadLetterArchive
 from entrypoints.api_keys import Grant
-from entrypoints.letter_query import query_or_refusal, topics_of, topics_or_refusal
+from entrypoints.letter_query import TRUTH, query_or_refusal, topics_of, topics_or_refusal
 from entrypoints.problems import JSON, Answer, Problem, ProblemKind, answer
 
 USUAL_LIMIT = 100
-PARAMETERS = ("group", "topic", "reason", "limit", "after")
+PARAMETERS = ("group", "topic", "reason", "replayed", "limit", "after")
 
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_LETTER = Problem(
@@ -39,7 +39,12 @@ class DeadLettersPage:
         topics = topics_or_refusal(query.get("topic", ""), grant, self._topics)
         if isinstance(topics, Answer):
             return topics
-        wanted = LetterFilter(group=query.get("group", ""), topics=topics, reason=query.get("reason", ""))
+        wanted = LetterFilter(
+            group=query.get("group", ""),
+            topics=topics,
+            reason=query.get("reason", ""),
+            replayed=TRUTH.get(query.get("replayed", "")),
+        )
         after, limit = parse_place(query.get("after", "")), int(query.get("limit", USUAL_LIMIT))
         try:
             page = await self._archive.find(wanted, after=after, limit=limit)

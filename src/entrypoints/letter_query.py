@@ -13,6 +13,7 @@ from entrypoints.problems import Answer, Problem, ProblemKind
 
 HIGHEST_LIMIT = 1000
 REASONS = [reason.value for reason in DeadLetterReason]
+TRUTH = {"true": True, "false": False}
 
 _is_number = re.compile(r"[0-9]{1,9}\Z").match
 _FORBIDDEN = Problem(ProblemKind.FORBIDDEN, "This key may not read of the topic in topic.").answer()
@@ -65,6 +66,8 @@ def _wrong(query: dict[str, str], parameters: Sequence[str]) -> Iterator[FieldEr
             yield FieldError(pointer_to(name), f"is not one of {', '.join(parameters)}")
     if query.get("reason", REASONS[0]) not in REASONS:
         yield FieldError("#/reason", f"must be one of {', '.join(REASONS)}")
+    if query.get("replayed", "true") not in TRUTH:
+        yield FieldError("#/replayed", "must be true or false")
     limit = query.get("limit", "1")
     if not (_is_number(limit) and 1 <= int(limit) <= HIGHEST_LIMIT):
         yield FieldError("#/limit", f"must be 1 to {HIGHEST_LIMIT}")

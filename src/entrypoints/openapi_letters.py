@@ -73,6 +73,10 @@ def letters_schemas(topics: Sequence[str]) -> Json:
 
 def _list(topics: Sequence[str], *, keyed: bool) -> Json:
     limit = {"type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT, "default": USUAL_LIMIT}
+    replayed = {
+        "type": "boolean",
+        "description": "Only those that were sent again, or only those that were not.",
+    }
     place = {"type": "string", "pattern": ecma(PLACE), "description": "The `next` of an earlier answer."}
     return {
         "operationId": "listDeadLetters",
@@ -81,6 +85,7 @@ def _list(topics: Sequence[str], *, keyed: bool) -> Json:
         "parameters": [
             *_filters(topics),
             parameter("reason", ref("DeadLetterReason")),
+            parameter("replayed", replayed),
             parameter("limit", limit),
             parameter("after", place),
         ],

@@ -75,6 +75,7 @@ def _api_url(settings: Settings, started: Started) -> str:
 
 def _places(settings: Settings, started: Started) -> Iterator[Line]:
     api = _api_url(settings, started)
+    yield Line("Board", api)
     yield Line("API", api)
     yield Line("API docs", f"{api}/docs")
     if "inbox" in started.ready or "inbox" in started.late:

@@ -96,6 +96,8 @@ async def test_a_key_that_is_an_address_is_hidden(key: bytes | None, told: str |
         ("?reason=invalid&topic=transactions", ["transactions.email-0-2"]),
         ("?group=&topic=&reason=&limit=&after=", 3),
         ("?group=nobody", []),
+        ("?replayed=true", []),
+        ("?replayed=false", 3),
     ],
 )
 async def test_filters_narrow(query: str, found: list[str] | int) -> None:
@@ -122,6 +124,7 @@ async def test_next_leads_through_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("query", "pointers"),
     [
+        ("?replayed=yes", ["#/replayed"]),
         ("?limit=0", ["#/limit"]),
         ("?limit=1001", ["#/limit"]),
         ("?limit=-1", ["#/limit"]),

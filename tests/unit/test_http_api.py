@@ -289,7 +289,7 @@ async def test_a_key_opens_every_page(guarded: MemoryApi, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v2/produce", "/api/v1/messages", "/api/v1/produce/x", "/%ff"]
+    "path", ["/nothing", "/api", "/api/v2/produce", "/api/v1/messages", "/api/v1/produce/x", "/%ff"]
 )
 async def test_an_unknown_path_is_a_problem(api: MemoryApi, path: str) -> None:
     response = await api.ask("POST", path)

@@ -59,5 +59,18 @@ async def test_a_key_opens_the_page_itself(guarded: MemoryApi) -> None:
     assert (answer.status_code, answer.content) == (200, docs_page().body)
 
 
+async def test_the_board_is_opened_by_a_key_and_by_it_alone(guarded: MemoryApi) -> None:
+    board = web_page("board")
+    asked = await guarded.ask("GET", "/", headers=BROWSER)
+    opened = await guarded.ask("GET", "/", headers=BROWSER | {"authorization": "Bearer shop"})
+
+    assert (asked.status_code, board.policy.scripts[-1] in asked.headers["content-security-policy"]) == (
+        401,
+        True,
+    )
+    assert (opened.status_code, opened.content) == (200, board.body)
+    assert opened.headers["content-security-policy"] == str(board.policy)
+
+
 async def test_health_asks_no_browser_for_a_key(guarded: MemoryApi) -> None:
     assert (await guarded.ask("GET", "/health/live", headers=BROWSER)).status_code == 200

@@ -40,7 +40,8 @@ def test_the_screen_says_where_everything_is() -> None:
 
     text = shown(given)
 
-    assert "http://127.0.0.1:8080\n" in text
+    assert "  Board     http://127.0.0.1:8080\n" in text
+    assert "  API       http://127.0.0.1:8080\n" in text
     assert "http://127.0.0.1:8080/docs\n" in text
     assert "http://127.0.0.1:8025 (takes mail on port 1025, texts on port 8026)\n" in text
     assert "/var/herald/herald.db\n" in text

@@ -38,7 +38,7 @@ function summaryTable(rows, filter, again) {
 
 // The list -------------------------------------------------------------------------------------------
 
-const fate = (letter) => (letter.replays ? `sent again ${count(letter.replays, "time")}` : "");
+const fate = (letter) => (letter.replays ? `sent again ${count(letter.replays, "time")} so far` : "");
 
 function letterRow(letter, again) {
   return el("tr", {},
@@ -58,7 +58,7 @@ function filterForm(filter, topics) {
   const values = { group: groups, topic: topics.map((topic) => topic.name), reason: Object.keys(REASONS).filter((reason) => reason !== "discarded") };
   const go = (event) => {
     const chosen = Object.fromEntries(new FormData(event.currentTarget.form ?? event.currentTarget));
-    location.hash = link("dead-letters", "", chosen);
+    location.hash = link("dead-letters", "", { ...chosen, replayed: filter.replayed });
   };
   return el("form", { class: "filters", onsubmit: (event) => { event.preventDefault(); go(event); } },
     FILTERS.map((name) => el("span", { class: "filter" }, el("label", { for: `filter-${name}` }, capital(name)),
@@ -68,9 +68,21 @@ function filterForm(filter, topics) {
           el("option", { value, selected: filter[name] === value }, value))))));
 }
 
+const NONE = { false: "No dead letter waits.", true: "No dead letter was sent again." };
+
+// Those that wait, or those that were sent again.
+function whichLetters(narrow, replayed) {
+  const choice = (words, value) => el("button", {
+    type: "button", "aria-pressed": String((replayed === "true") === (value === "true")),
+    onclick: () => { location.hash = link("dead-letters", "", { ...narrow, replayed: value }); },
+  }, words);
+  return el("div", { class: "choice", role: "group", "aria-label": "Which letters" }, choice("waiting", ""), choice("sent again", "true"));
+}
+
 // The view of all, narrowed by `filter`.
 function lettersView(filter, board) {
   const narrow = Object.fromEntries(FILTERS.map((name) => [name, filter[name] ?? ""]));
+  const replayed = filter.replayed === "true" ? "true" : "false";
   const isNarrow = FILTERS.some((name) => narrow[name]);
   const sums = el("div", {});
   const total = el("span", { class: "muted", role: "status" });
@@ -98,7 +110,7 @@ function lettersView(filter, board) {
     more.disabled = true;
     let found;
     try {
-      found = await askJson(`/api/v1/dead-letters?${queryOf({ ...narrow, limit: PAGE_SIZE, after: next })}`);
+      found = await askJson(`/api/v1/dead-letters?${queryOf({ ...narrow, replayed, limit: PAGE_SIZE, after: next })}`);
     } catch (error) {
       none.hidden = false;
       none.textContent = error.message;
@@ -110,9 +122,9 @@ function lettersView(filter, board) {
     next = found.next ?? "";
     more.hidden = !next;
     table.hidden = !rows.childElementCount;
-    all.hidden = table.hidden;
+    all.hidden = table.hidden || replayed === "true";
     none.hidden = !table.hidden;
-    none.textContent = isNarrow ? "No dead letter is like that." : "There is no dead letter: everything that ended was delivered, expired or skipped.";
+    none.textContent = isNarrow ? "No dead letter is like that." : NONE[replayed];
   }
 
   async function again() {
@@ -135,7 +147,7 @@ function lettersView(filter, board) {
       el("div", { class: "heading" }, el("h2", { tabindex: "-1" }, "Dead letters"), total),
       el("section", { class: "panel", "aria-label": "By reason" }, el("header", {}, el("h3", {}, "By reason")), sums),
       el("section", { class: "panel", "aria-label": "The letters" },
-        el("header", {}, el("h3", {}, "The letters"), filterForm(narrow, board?.topics ?? []), el("span", { class: "spacer" }), all),
+        el("header", {}, el("h3", {}, "The letters"), whichLetters(narrow, replayed), filterForm(filter, board?.topics ?? []), el("span", { class: "spacer" }), all),
         table, none, el("div", { class: "more" }, more))),
     refresh,
   };
