@@ -37,6 +37,8 @@ from adapters.sqlite_stored_status import SqliteStoredStatus, StatusIsOff
 from adapters.sqlite_topics import SqliteTopicCatalog
 from adapters.system_clock import SystemClock
 from application.apply_topics import ApplyTopics
+from application.board import Board
+from application.board_reading import TakeReadings
 from application.build_status import BuildStatus
 from application.circuit_breaker import BreakerPolicy
 from application.counts import DeliveryCounts, ProduceCounts
@@ -250,6 +252,8 @@ class Container(containers.DeclarativeContainer):
     request_decoder = providers.Singleton(RequestDecoder, providers.Object(address_fault), request_ids)
     read_status = providers.Singleton(ReadStatus, status_view, topics)
     read_lags = providers.Singleton(ReadLags, group_lags, topics, clock)
+    take_readings = providers.Singleton(TakeReadings, read_lags, presence, clock)
+    board = providers.Singleton(Board, take_readings, topics, clock)
     produce_counts = providers.Singleton(ProduceCounts.of, providers.Singleton(_topics_by_name, settings))
     # None where the settings do not ask for it.
     tracer = providers.Singleton(build_tracing.tracer, settings, group)

@@ -74,6 +74,8 @@ def api_parts(container: Container) -> ApiParts:
         counts=container.produce_counts(),
         clock=container.clock(),
         version="benchmark",
+        board=container.board(),
+        log="memory",
     )
 
 

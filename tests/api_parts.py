@@ -15,8 +15,11 @@ from adapters.email_address import address_fault
 from adapters.memory import MemoryPublisher
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_broker import MemoryBroker
+from adapters.memory_presence import MemoryPresence
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, request_id_of
+from application.board import Board
+from application.board_reading import TakeReadings
 from application.counts import ProduceCounts
 from application.lag import ReadLags
 from application.produce import ProduceMessage
@@ -26,6 +29,7 @@ from application.traced_produce import TracedProduce
 from domain.dead_letter import KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
 from domain.lag import PutOff, Standing
 from domain.log import NewRecord, Receipt, Record, Shard, Unconfirmed
+from domain.presence import ProcessReport
 from domain.status import MessageStatus
 from domain.topic import Topic, TopicPlan
 from domain.tracing import Tracer
@@ -86,7 +90,9 @@ class MemoryApi:
             list_topics=self._topics,
             read_status=ReadStatus(self, tuple(TOPICS.values())),
             archive=_CurrentArchive(self),
-            read_lags=ReadLags(self, tuple(TOPICS.values()), self.clock),
+            read_lags=(read_lags := ReadLags(self, tuple(TOPICS.values()), self.clock)),
+            board=Board(TakeReadings(read_lags, self, self.clock), tuple(TOPICS.values()), self.clock),
+            log="memory",
             render_metrics=self._metrics,
             lifespan=self.lifespan,
             keys=NoKeys(),
@@ -185,6 +191,15 @@ class MemoryApi:
 
     async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
         return await MemoryGroupLags(self.broker).standings(group, shards)
+
+    async def tell(self, report: ProcessReport) -> None:
+        await MemoryPresence(self.broker, self.clock).tell(report)
+
+    async def leave(self, process: str) -> None:
+        await MemoryPresence(self.broker, self.clock).leave(process)
+
+    async def seen(self) -> Sequence[ProcessReport]:
+        return await MemoryPresence(self.broker, self.clock).seen()
 
     async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
         return await MemoryGroupLags(self.broker).put_off(group, shard, since)

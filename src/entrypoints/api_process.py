@@ -16,7 +16,7 @@ from domain.errors import HeraldError
 from domain.topic import Topic
 from entrypoints.api_keys import KeyRing, Keys, KeysFile, NoKeys, keys_given
 from entrypoints.api_server import ApiServer
-from entrypoints.boot_topics import apply_topics_at_boot
+from entrypoints.boot_topics import apply_topics_at_boot, topics_made_elsewhere
 from entrypoints.child_process import ParentLink, tell_when_ready
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
@@ -64,7 +64,7 @@ class ApiProcess:
         self._status_child = status_child
         self._on_started = on_started
         self._publisher = container.publisher()
-        self._has_topics = not has_duties  # another worker makes them
+        self._topics_made = asyncio.Event()
 
     async def run(self, url: str) -> None:
         """Returns after a stop. `url`: what the supervisor is told once the log answers.
@@ -79,11 +79,13 @@ class ApiProcess:
             await stack.enter_async_context(self._container.status_view())
             await stack.enter_async_context(self._container.group_lags())
             await stack.enter_async_context(self._container.dead_letter_archive())
+            await stack.enter_async_context(self._container.presence())
+            stack.push_async_callback(self._container.take_readings().close)
             if self._shared is not None:
                 await stack.enter_async_context(self._shared)
             grace = self._settings.api.publish_timeout_seconds + _GRACE_MARGIN_SECONDS
             server = ApiServer(create_app(self._parts()), grace, self._say_started)
-            duties: list[Duty] = [lambda: self._get_ready(url)]
+            duties: list[Duty] = [lambda: self._get_ready(url), self._sample_board]
             if self._has_duties and (retention := self._container.retention()) is not None:
                 await stack.enter_async_context(retention)
                 duties.append(retention.run)
@@ -102,13 +104,23 @@ class ApiProcess:
                 self._container.clock(),
                 warns_of_single_copies=self._settings.broker.backend == "kafka",
             )
-            self._has_topics = True
+        else:  # another worker makes them
+            await topics_made_elsewhere(self._container.apply_topics().list_topics, self._container.clock())
+        self._topics_made.set()
         await tell_when_ready(self._link, self._publisher.unready, url=url)
+
+    async def _sample_board(self) -> None:
+        """Nothing that becomes of it ends the API: the board then shows the moment alone."""
+        await self._topics_made.wait()
+        try:
+            await self._container.board().sample_always()
+        except Exception:  # whatever it is, it is worth no message
+            logger.exception("The board remembers nothing more", extra={"action": "board_failed"})
 
     async def _unready(self) -> str | None:
         """Until the topics are there the log may answer and yet take no message."""
         reason = await self._publisher.unready()
-        return reason or (None if self._has_topics else "the topics are not made yet")
+        return reason or (None if self._topics_made.is_set() else "the topics are not made yet")
 
     def _say_started(self) -> None:
         host, port = self._listener.getsockname()[:2]
@@ -125,6 +137,8 @@ class ApiProcess:
             read_status=self._container.read_status(),
             read_lags=self._container.read_lags(),
             archive=self._container.dead_letter_archive(),
+            board=self._container.board(),
+            log=settings.broker.backend,
             render_metrics=self._render_metrics,
             # Open before the first request and closed after the last: the same stack does both.
             lifespan=contextlib.nullcontext,

@@ -2,9 +2,9 @@
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from application.apply_topics import Applied
+from application.apply_topics import Applied, ListedTopic
 from domain.errors import LogUnavailable
 from domain.ports import Clock
 from domain.retry import Jitter, RetryPolicy
@@ -35,6 +35,26 @@ async def apply_topics_at_boot(
         for topic in applied.single_copy:
             text = "The log keeps one copy of a topic: one lost disk loses messages"
             logger.warning(text, extra={"action": "topic_single_copy", "topic": topic})
+
+
+async def topics_made_elsewhere(
+    list_topics: Callable[[], Awaitable[Sequence[ListedTopic]]],
+    clock: Clock,
+    *,
+    draw: Jitter = random.random,
+) -> None:
+    """Returns once every topic is there, for a process whose neighbour makes them. Raises `HeraldError`."""
+    looks = 0
+    while not await _are_made(list_topics):
+        looks += 1
+        await clock.sleep(PAUSES.wait(looks, draw()))
+
+
+async def _are_made(list_topics: Callable[[], Awaitable[Sequence[ListedTopic]]]) -> bool:
+    try:
+        return all(topic.found is not None for topic in await list_topics())
+    except LogUnavailable:
+        return False  # the neighbour says so
 
 
 async def _try(apply: Callable[[], Awaitable[Applied]], failures: int) -> Applied | None:

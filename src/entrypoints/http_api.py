@@ -11,6 +11,7 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from adapters.message_json import RequestDecoder
+from application.board import Board
 from application.counts import ProduceCounts
 from application.lag import ReadLags
 from application.produce import ProduceMessage
@@ -21,6 +22,7 @@ from domain.tracing import Tracer
 from entrypoints.answering import for_bearer, response_of
 from entrypoints.api_keys import Keys, NoKeys
 from entrypoints.batch_endpoint import NDJSON, ProduceBatch
+from entrypoints.board_routes import BoardPages, board_routes
 from entrypoints.body_room import BodyRoom
 from entrypoints.endpoint import AnswersPosts, Endpoint
 from entrypoints.front_door import FrontDoor
@@ -47,7 +49,7 @@ class ApiParts:
 
     `lifespan` opens what the API needs and closes it again. `unready`: why the log does not answer, in a
     few words, or None. `list_topics` may raise `LogUnavailable`. `render_metrics` gives Prometheus text.
-    `replay_seconds`: the longest that one call sends dead letters again.
+    `log`: which kind it is. `replay_seconds`: the longest that one call sends dead letters again.
     """
 
     decode: RequestDecoder
@@ -58,12 +60,14 @@ class ApiParts:
     read_status: ReadStatus
     read_lags: ReadLags
     archive: DeadLetterArchive
+    board: Board
     render_metrics: Callable[[], Awaitable[bytes]]
     lifespan: Callable[[], AbstractAsyncContextManager[Any]]
     keys: Keys
     counts: ProduceCounts
     clock: Clock
     version: str
+    log: str
     replay_seconds: float = 8.0
     tracer: Tracer | None = None
     max_body_bytes: int = 65_536
@@ -85,8 +89,9 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
     )
     posts = [_post(path, endpoint) for path, endpoint in endpoints.items()]
     gets = [_get(path, page) for path, page in pages.by_path().items()]
+    board = board_routes(BoardPages(parts.board, parts.clock, parts.version, parts.log), parts.keys)
     app = Litestar(
-        [*posts, *gets, *_reading(parts), *letters_routes(parts, room)],
+        [*posts, *gets, *_reading(parts), *letters_routes(parts, room), *board],
         lifespan=[lambda _: parts.lifespan()],
         # Litestar's own would take over the root logger's handlers.
         logging_config=None,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from entrypoints.openapi_board import board_paths
 from entrypoints.openapi_letters import letters_paths
 from entrypoints.openapi_parts import RETRY_AFTER, answer, parameter, problem_content, problems, ref
 from entrypoints.openapi_schemas import request_id, schemas
@@ -48,6 +49,7 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
             )
         },
         **letters_paths(topics, keyed=keyed),
+        **board_paths(keyed=keyed),
         "/health/live": {"get": _open(_get("live", "Whether the process works", ref("Health"), []))},
         "/health/ready": {
             "get": _open(

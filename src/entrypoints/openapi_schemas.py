@@ -13,6 +13,7 @@ from domain.message import (
     TEXT_LIMIT,
 )
 from domain.status import DeliveryState
+from entrypoints.openapi_board import board_schemas
 from entrypoints.openapi_letters import letters_schemas
 from entrypoints.openapi_parts import ecma, object_of, ref
 from entrypoints.openapi_story import message_story, story_step
@@ -49,6 +50,7 @@ def schemas(topics: Sequence[str]) -> Json:
         "Lags": object_of({"lag": {"type": "array", "items": ref("Lag")}}),
         "Lag": _lag(),
         **letters_schemas(topics),
+        **board_schemas(),
         "Health": object_of({"status": {"type": "string", "enum": ["ok"]}}),
         "Problem": _problem(),
         "FieldError": _field_error(),

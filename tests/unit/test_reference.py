@@ -174,6 +174,8 @@ SHOWN = [
     "DeadLetters",
     "DeadLetterSummary",
     "Replayed",
+    "Board",
+    "History",
     "Topics",
 ]
 

@@ -232,10 +232,15 @@ async def test_it_is_not_ready_before_its_topics_are_made_though_the_log_answers
 
 async def test_only_the_worker_with_duties_makes_topics() -> None:
     container = container_of()
-    container.apply_topics.override(providers.Object(RefusingTopics(TopicMismatch("not asked"))))
     async with serving(container, has_duties=False) as api:
+        early = await api.client.get("/health/ready")
+        made_early = await container.topic_catalog().find({"transactions"})
+        await container.apply_topics()()  # what the worker with duties does
         told = await api.heard()
+        ready = await api.client.get("/health/ready")
 
+    assert made_early == {}
+    assert (early.status_code, ready.status_code) == (503, 200)
     assert "ready" in told[-1]
 
 
@@ -255,6 +260,7 @@ async def test_only_the_worker_with_duties_deletes_old_rows() -> None:
     container, retention = container_of(), WatchedRetention()
     container.retention.override(providers.Object(retention))
     async with serving(container, has_duties=False) as api:
+        await container.apply_topics()()
         await api.heard()
 
     assert not retention.runs.is_set()
