@@ -4,7 +4,7 @@ Of each letter a few small things are held, never its value: the log is read onc
 then read at its positions.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,8 @@ class LetterIndex:
         known = self._entries.get(source)
         if known is None or letter.failed_at >= known.failed_at:
             before = replays_before(letter.record.headers)
-            self._count(source, -1)
+            if known is not None:
+                self._count(source, -1)
             self._entries[source] = _Entry(
                 position, letter.failed_at, letter.reason.value, letter.record.key, before
             )
@@ -90,19 +91,18 @@ class LetterIndex:
         order = self._in_order()
         first = 0 if after is None else self._first_after(order, after)
         for failed_at, partition, offset in islice(order, first, None):
-            found = self._found((partition, offset))
-            entry = self._entries[partition, offset]
-            replayed = _is_put_back(entry, found.replays)
+            source = (partition, offset)
+            entry = self._entries[source]
+            replayed = _is_put_back(entry, self._replays.get(source, ()))
             if wanted.takes(entry.reason, entry.key, failed_at, replayed=replayed):
-                yield found
+                yield self._found(source)
 
     def tally(self, until: float) -> list[LetterTally]:
         """See `DeadLetterArchive.tally`."""
         counts = self._counts
         if until != float("inf"):
-            order = self._in_order()
-            late = islice(order, bisect_left(order, (until,)), None)
-            counts = counts - Counter(self._standing((partition, offset)) for _, partition, offset in late)
+            late = [source for source, entry in self._entries.items() if entry.failed_at >= until]
+            counts = counts - Counter(map(self._standing, late))
         reasons = sorted({standing[0] for standing, count in counts.items() if standing and count > 0})
         return [
             LetterTally(self.topic, self.group, reason, counts[reason, False], counts[reason, True])

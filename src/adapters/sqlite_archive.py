@@ -23,7 +23,6 @@ from adapters.sqlite_archive_queries import (
     NOTE,
     REPLAYS,
     REPLAYS_OF,
-    RETURNED,
     TALLY,
     arguments_of,
     letter_of,
@@ -208,16 +207,13 @@ class _GroupReader:
         return [self._kept(row) for row in rows]
 
     def tally(self, until: float) -> list[LetterTally]:
-        """SQLite counts what never came back; of the others their headers tell how often they did."""
         named = {"group": self._group, "until": until}
         counts: Counter[tuple[str, str, bool]] = Counter()
-        for topic, reason, count in self._connection.execute(TALLY.format(replays=self._replays), named):
-            counts[topic, reason, False] += count
-        for topic, reason, headers, noted in self._connection.execute(
-            RETURNED.format(replays=self._replays), named
+        for topic, reason, times, returned, count in self._connection.execute(
+            TALLY.format(replays=self._replays), named
         ):
-            is_parked = replays_before(unpack_headers(headers)) + noted >= MOST_REPLAYS
-            counts[topic, reason, is_parked] += 1
+            is_parked = replays_before(unpack_headers(returned)) + times >= MOST_REPLAYS
+            counts[topic, reason, is_parked] += count
         return [
             LetterTally(topic, self._group, reason, counts[topic, reason, False], counts[topic, reason, True])
             for topic, reason in {(topic, reason) for topic, reason, _ in counts}

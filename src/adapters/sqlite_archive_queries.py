@@ -33,16 +33,17 @@ FIND = f"""SELECT {_COLUMNS} FROM dead_letters AS one
 GET = f"""SELECT {_COLUMNS} FROM dead_letters AS one
     WHERE one.topic = :topic AND one.partition = :partition AND one.log_offset = :offset
     AND {_IS_LAST}"""  # noqa: S608 - ours
-# Of letters that were not put back: those whose message never was, and those whose message was.
-_WAITS = f"one.failed_at < :until AND {_IS_LAST} AND NOT {_IS_REPLAYED}"
-_TIMES = """(SELECT count(*) FROM {replays} AS noted WHERE noted.topic = one.topic
-    AND noted.group_name = :group AND noted.partition = one.partition
-    AND noted.log_offset = one.log_offset)"""
-_CAME_BACK = f"(instr(one.headers, CAST('{REPLAY}' AS BLOB)) > 0 OR {_TIMES} > 0)"
-TALLY = f"""SELECT one.topic, one.reason, count(*) FROM dead_letters AS one
-    WHERE {_WAITS} AND {_CAME_BACK} IS NOT 1 GROUP BY one.topic, one.reason"""  # noqa: S608 - ours
-RETURNED = f"""SELECT one.topic, one.reason, one.headers, {_TIMES} FROM dead_letters AS one
-    WHERE {_WAITS} AND {_CAME_BACK}"""  # noqa: S608 - ours
+# Counts, in one pass over the table: what never came back by its reason alone, the others also by how often
+# their source was put back and by the headers that tell how often their message was.
+TALLY = f"""SELECT one.topic, one.reason, coalesce(noted.times, 0) AS times,
+    CASE WHEN instr(one.headers, CAST('{REPLAY}' AS BLOB)) > 0 THEN one.headers END AS returned, count(*)
+    FROM dead_letters AS one NOT INDEXED LEFT JOIN (
+        SELECT topic, partition, log_offset, count(*) AS times, max(failed_at) AS latest
+        FROM {{replays}} WHERE group_name = :group GROUP BY topic, partition, log_offset
+    ) AS noted ON noted.topic = one.topic AND noted.partition = one.partition
+        AND noted.log_offset = one.log_offset
+    WHERE one.failed_at < :until AND (noted.latest IS NULL OR noted.latest < one.failed_at) AND {_IS_LAST}
+    GROUP BY one.topic, one.reason, times, returned"""  # noqa: S608 - ours
 REPLAYS_OF = """SELECT failed_at, replayed_at, replayed_by FROM {replays} WHERE topic = :topic
     AND group_name = :group AND partition = :partition AND log_offset = :offset"""
 

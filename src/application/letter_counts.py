@@ -11,6 +11,7 @@ FRESH_SECONDS = 3.0
 TROUBLE_SECONDS = 1.0
 # What took long to count is kept so many times as long: that takes a twentieth of a core at the most.
 _SHARE = 20.0
+LONGEST_SECONDS = 30.0
 
 
 class CountLetters:
@@ -44,5 +45,10 @@ class CountLetters:
         except HeraldError as error:
             self._trouble = str(error)
         now = self._clock.monotonic()
-        kept = TROUBLE_SECONDS if self._trouble else max(FRESH_SECONDS, _SHARE * (now - began))
+        kept = TROUBLE_SECONDS if self._trouble else _kept_for(now - began)
         self._fresh_until = now + kept
+
+
+def _kept_for(seconds: float) -> float:
+    """How long an answer is kept that took so long to count."""
+    return min(LONGEST_SECONDS, max(FRESH_SECONDS, _SHARE * seconds))

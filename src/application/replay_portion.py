@@ -15,6 +15,7 @@ from domain.ports import Clock, DeadLetterArchive
 MOST_LETTERS = 1000
 # Past this part of the time no new letter is begun, so that the answer comes before all of it is over.
 _PART = 0.5
+_BUSY = "another replay is under way: ask again once it is done"
 _ONLY_PARKED = "so many letters are parked that no other was reached in time: use herald dead-letters replay"
 
 
@@ -100,7 +101,9 @@ class ReplayPortion:
             return counts.replayed + counts.failed >= MOST_LETTERS or self._clock.monotonic() >= begin_until
 
         async with self._one_at_a_time:
-            work.began = True
+            work.began = self._clock.monotonic() < begin_until
+            if not work.began:
+                raise LogUnavailable(_BUSY)
             if isinstance(chosen, LetterFilter):
                 await self._count(chosen, work)
                 chosen = replace(chosen, replayed=False)
@@ -119,5 +122,5 @@ class ReplayPortion:
 
     async def _in_time(self, doing: Coroutine[Any, Any, None], work: _Work) -> None:
         if not await within(self._clock, self._seconds, doing):
-            what = "the log did not answer" if work.began else "another replay is under way"
-            raise LogUnavailable(f"{what} within {self._seconds:g} seconds: ask again, and it goes on")
+            late = f"the log did not answer within {self._seconds:g} seconds: ask again, and it goes on"
+            raise LogUnavailable(late if work.began else _BUSY)

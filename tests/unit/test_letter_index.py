@@ -3,7 +3,7 @@
 import tracemalloc
 
 from adapters.letter_index import LetterIndex, find_in
-from domain.dead_letter import DeadLetter, LetterFilter, Replay
+from domain.dead_letter import DeadLetter, LetterFilter, LetterTally, Replay
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
 
@@ -71,3 +71,21 @@ def test_a_hundred_thousand_letters_take_little_memory_and_none_of_their_values(
     assert following == found[-1].place
     # A gigabyte of values went by.
     assert peak < 100_000_000
+
+
+def test_what_is_forgotten_is_not_counted() -> None:
+    index = LetterIndex("transactions", "email")
+    for position in range(4):
+        index.add(letter(position, float(position)), position)
+    index.note((0, 3), Replay(3.0, 9.0, "ada@ops"))
+    index.forget(2)
+
+    assert index.tally(float("inf")) == [LetterTally("transactions", "email", "refused", 1, 0)]
+    assert index.tally(2.0) == []
+
+
+def test_a_replay_whose_letter_is_gone_is_not_counted() -> None:
+    index = LetterIndex("transactions", "email")
+    index.note((0, 3), Replay(3.0, 9.0, "ada@ops"))
+
+    assert index.tally(float("inf")) == index.tally(1.0) == []
