@@ -35,7 +35,7 @@ async def comes_to(site: Site, state: str) -> bool:
     async def is_so() -> bool:
         answer = await site.http.get(f"{site.api}/api/v1/messages/order-1001")
         found = answer.json() if answer.status_code == 200 else {"deliveries": {}}
-        return found["deliveries"].get("sms", {}).get("state") == state
+        return bool(found["deliveries"].get("sms", {}).get("state") == state)
 
     return await eventually(is_so)
 
