@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_orders import MemoryDiscardOrders
 from application.counts import DeliveryCounts
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine
@@ -86,6 +87,7 @@ class World:
     engine_type: type[DeliveryEngine] = DeliveryEngine
     log_type: type[MemoryLog] = MemoryLog
     ledger_type: type[MemoryLedger] = MemoryLedger
+    orders_type: type[MemoryDiscardOrders] = MemoryDiscardOrders
     expires_after_seconds: int = 0
     dispatching: Callable[[Parts, int, Callable[[], None]], Dispatcher] = Dispatcher
 
@@ -123,6 +125,7 @@ class World:
         return self.engine_type(
             log=log,
             ledger=self.ledger_type(self.broker, "email"),
+            orders=self.orders_type(self.broker),
             channel=self.channel,
             decode=decode,
             dead_letters=self.dead_letters,

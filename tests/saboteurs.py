@@ -17,8 +17,9 @@ from application.bookkeeper import Bookkeeper
 from application.delivery import Delivery
 from application.delivery_engine import DeliveryEngine
 from application.dispatcher import Dispatcher
-from application.intake import Intake, Taken
+from application.intake import Intake, Read, Taken
 from application.lanes import Lanes
+from application.reception import Reception
 from application.shard_ledger import ShardLedger
 from application.shard_loader import ShardLoader
 from application.shards import Shards, ShardState
@@ -153,7 +154,7 @@ class _SkipsOnOffsetAlone(_NoteLedger):
 class _Laneless(Intake):
     __slots__ = ()
 
-    def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Taken:
+    def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Read:
         taken = Intake._checked(self, record, message, state, size)
         if isinstance(taken, Delivery):
             taken.lane = None
@@ -171,11 +172,11 @@ class _LetsOthersPass(Lanes):
             self._offer(lane[0])
 
 
-class _IgnoresTheReader(DeliveryEngine):
+class _IgnoresTheReader(Reception):
     """What is put off starts at once, also above what is read."""
 
-    def _release(self, state: ShardState, offset: int) -> None:
-        super()._release(state, max(offset, 1 << 62))
+    def release(self, state: ShardState, offset: int) -> None:
+        super().release(state, max(offset, 1 << 62))
 
 
 # Deferral -------------------------------------------------------------------------------------
@@ -419,7 +420,7 @@ SABOTEURS: Mapping[str, Saboteur] = MappingProxyType(
         "suppresses-dead-ids": Saboteur(promise=LOST, engine=_shards_with(_SuppressesDeadIds)),
         "forgets-lanes": Saboteur(promise=ORDER, engine=_with(_intake=_Laneless)),
         "lets-others-pass": Saboteur(promise=ORDER, engine=_with(_books___lanes=_LetsOthersPass)),
-        "ignores-the-reader": Saboteur(promise=SAFE, engine=_IgnoresTheReader),
+        "ignores-the-reader": Saboteur(promise=SAFE, engine=_with(_reception=_IgnoresTheReader)),
         "sends-what-ended": Saboteur(promise=ENDED, engine=_with(_intake=_SendsWhatEnded)),
         "forgets-the-window": Saboteur(
             promise="the same request is delivered once", engine=_shards_with(_ForgetsTheWindow)

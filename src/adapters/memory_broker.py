@@ -14,6 +14,7 @@ from domain.topic import TopicPlan
 
 if TYPE_CHECKING:
     from domain.dead_letter import DeadLetter, LetterPlace, Replay
+    from domain.discard import Discard
     from domain.presence import ProcessReport
 
 SILENT = "the log does not answer"
@@ -89,6 +90,7 @@ class MemoryBroker:
         self.topics: dict[str, TopicPlan] = {}
         self.letters: list[DeadLetter] = []
         self.replays: list[tuple[LetterPlace, Replay]] = []
+        self.orders: dict[tuple[str, str], list[Discard]] = {}  # by topic and group
         self.positions: dict[tuple[str, Shard], Position] = {}
         self.ledgers: dict[tuple[str, Shard], NoteLog] = {}
         self.deferrals: dict[tuple[str, Shard], NoteLog] = {}

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from application.delivery import Delivery
-from application.intake import Unsendable
+from application.intake import Discarded, Unsendable
 from application.lanes import Lanes
 from application.positions import line_of
 from application.recorder import Recorder
 from application.shards import Shards, ShardState
 from application.tick import Tick
+from domain.discard import DISCARDED
 from domain.ledger import Deferral, LedgerRecord, State, Tombstone, Written, digest_of
 from domain.log import Record, Shard
 from domain.ports import Clock, DeliveryLedger
@@ -54,18 +55,25 @@ class Bookkeeper:
 
     def end_unsendable(self, unsendable: Unsendable) -> None:
         """Its dead letter is kept."""
-        state = unsendable.shard
-        state.close_id(unsendable.request_id, unsendable.offset)
+        self._end_untried(unsendable, State.DEAD, str(unsendable.dead.reason))
+
+    def end_discarded(self, discarded: Discarded) -> None:
+        """An order says so, and it was never opened."""
+        self._end_untried(discarded, State.EXPIRED, DISCARDED)
+
+    def _end_untried(self, ended: Unsendable | Discarded, end: State, reason: str) -> None:
+        state = ended.shard
+        state.close_id(ended.request_id, ended.offset)
         self.recorder.put(
             state,
             LedgerRecord(
-                offset=unsendable.offset,
-                request_id=unsendable.request_id,
-                digest=digest_of(unsendable.record.value),
-                state=State.DEAD,
-                attempts=unsendable.attempts,
-                uncertain=unsendable.uncertain,
-                reason=str(unsendable.dead.reason),
+                offset=ended.offset,
+                request_id=ended.request_id,
+                digest=digest_of(ended.record.value),
+                state=end,
+                attempts=ended.attempts,
+                uncertain=ended.uncertain,
+                reason=reason,
                 low=state.offsets.safe,
                 at=self._clock.now(),
             ),

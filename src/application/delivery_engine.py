@@ -1,17 +1,17 @@
 """Reads a group's log and keeps its books; the dispatcher beside it sends. The rules are asked of neighbours.
 
-One message, in order: `_fetch` → `_take_in` → `Intake.take` → `Dispatcher.put` → `Lanes.take` →
+One message, in order: `_fetch` → `Reception.take_in` → `Intake.take` → `Dispatcher.put` → `Lanes.take` →
 `Channel.deliver` → `Judge.judge` → `Settlement.carry_out` → `Recorder.put` → `ShardState.finish` →
 `Positions.commit`.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from application.bookkeeper import Bookkeeper
 from application.burial import Burial
-from application.burial_queue import BurialQueue
 from application.channel import Channel
 from application.circuit_breaker import CircuitBreaker
 from application.counts import DeliveryCounts
@@ -19,23 +19,28 @@ from application.crew import Crew
 from application.deadline import within
 from application.delivery import Delivery
 from application.delivery_snapshot import DeliverySnapshot
+from application.discarding import Discarding
 from application.dispatcher import Dispatcher, Parts
 from application.engine_options import EngineOptions
-from application.intake import Intake, Taken, Unsendable
+from application.intake import Intake
 from application.lanes import Lanes
 from application.monitor import Monitor
 from application.pace import Pace
-from application.positions import Positions, note_rebalance
+from application.positions import Positions, line_of, note_rebalance
+from application.reception import Reception
 from application.settlement import Settlement
 from application.shard_loader import ShardLoader
 from application.shards import Shards, ShardState
 from application.tick import Tick
 from application.verdict import Judge
+from application.wanted import Wanted
 from application.watchdog import Watchdog
-from domain.log import Assigned, Fetched, LogEvent, Lost, Overtaken, Record, Revoking, Shard
-from domain.ports import Clock, DeadLetters, DeliveryLedger, MessageLog, RecordDecoder
+from domain.log import Assigned, Fetched, LogEvent, Lost, Overtaken, Revoking, Shard
+from domain.ports import Clock, DeadLetters, DeliveryLedger, DiscardOrders, MessageLog, RecordDecoder
 from domain.retry import Jitter, RetryPolicy
 from domain.topic import Topic
+
+logger = logging.getLogger("herald.engine")
 
 
 class DeliveryEngine:
@@ -49,6 +54,7 @@ class DeliveryEngine:
         *,
         log: MessageLog,
         ledger: DeliveryLedger,
+        orders: DiscardOrders,
         channel: Channel,
         decode: RecordDecoder,
         dead_letters: DeadLetters,
@@ -76,7 +82,6 @@ class DeliveryEngine:
         self._settlement = Settlement(lanes, self._books, counts, clock)
         self._intake = Intake(decode, channel, clock, policy, topics)
         burial = Burial(dead_letters, clock, self._group, counts, self._tick)
-        self._burials = BurialQueue(burial, self._note_buried)
         self._dispatcher = dispatching(
             Parts(
                 channel=channel,
@@ -93,13 +98,20 @@ class DeliveryEngine:
             options.concurrency,
             self._poll_again,
         )
+        self._reception = Reception(
+            log, self.shards, self._intake, self._dispatcher, burial, self._books, counts
+        )
+        self._burials = self._reception.burials
         self._positions = Positions(log, clock, self.shards, counts, self._tick)
-        self._loader = ShardLoader(log, ledger, clock, self.shards, self._positions, topics)
+        self._discarding = Discarding(orders, self._group, clock, self.shards, self._obey, self._stop_reading)
+        self._loader = ShardLoader(
+            log, ledger, clock, self.shards, self._positions, topics, self._discarding.recall
+        )
         watchdog = Watchdog(options.stalled_seconds)
         self._monitor = Monitor(log, clock, self.shards, self._positions, self._dispatcher, topics, watchdog)
         self._loading: dict[Shard, asyncio.Task[None]] = {}
         self._poll: asyncio.Future[LogEvent | None] | None = None
-        self._taken = 0
+        self._read_for_orders = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Delivers until `stop`, then drains. Raises `StorageBroken`, `EngineStalled` and bugs."""
@@ -108,6 +120,7 @@ class DeliveryEngine:
             fetching = crew.hire(self._fetch())
             crew.hire(self._commit_regularly())
             crew.hire(self._measure_regularly())
+            crew.hire(self._discarding.run(self._options.orders_seconds))
             self._books.recorder.start(crew)
             self._burials.start(crew)
             self._dispatcher.start(crew)
@@ -136,34 +149,43 @@ class DeliveryEngine:
     async def _fetch(self) -> None:
         try:
             while self._crew.employs_me():
-                probing = self._dispatcher.probe_wanted
-                poll = self._log.next_event(*self._wanted(), self._options.poll_seconds)
+                wanted = self._wanted()
+                poll = self._log.next_event(wanted.shards, wanted.limit, self._options.poll_seconds)
                 self._poll = asyncio.ensure_future(poll)
                 await asyncio.wait({self._poll})
                 if not self._poll.cancelled():  # otherwise `_poll_again` wants to ask for more
-                    await self._handle(self._poll.result(), probing=probing)
+                    await self._handle(self._poll.result(), wanted)
         finally:
             self._poll_again()
 
-    def _wanted(self) -> tuple[AbstractSet[Shard], int]:
-        """While the channel is down nothing is taken but, one at a time, a message to probe with."""
+    def _wanted(self) -> Wanted:
+        """While the channel is down nothing is taken but, one at a time, a message to probe with.
+
+        And what an order ends, for that needs no channel: in turn with the probes.
+        """
         if not self.breaker.is_open:
-            return self.shards.wanted(), self._options.fetch_limit
-        return (self.shards.wanted(), 1) if self._dispatcher.probe_wanted else (frozenset(), 1)
+            return Wanted(self.shards.wanted(), self._options.fetch_limit)
+        probing = self._dispatcher.probe_wanted
+        cut = frozenset(state.shard for state in self.shards if state.wants_what_is_cut)
+        self._read_for_orders = bool(cut) and not (probing and self._read_for_orders)
+        if self._read_for_orders:
+            return Wanted(cut, self._options.fetch_limit, only_cut=True)
+        return Wanted(self.shards.wanted(), 1, probing=True) if probing else Wanted(frozenset(), 1)
 
     def _poll_again(self) -> None:
         """More is wanted than the running poll was asked for: ask anew. A cancelled poll loses nothing."""
         if self._poll is not None:
             self._poll.cancel()
 
-    async def _handle(self, event: LogEvent | None, *, probing: bool) -> None:
-        """`probing`: the log was asked for a message to probe with, if any shard may take one."""
+    async def _handle(self, event: LogEvent | None, wanted: Wanted) -> None:
         match event:
             case None:
-                if probing and self._dispatcher.probe_wanted:
+                if wanted.probing and self._dispatcher.probe_wanted:
                     self._dispatcher.probe_with_held()
             case Fetched(records):
-                self._take_in(records)
+                if not wanted.only_cut:
+                    self._dispatcher.probe_wanted = False
+                self._reception.take_in(records, only_cut=wanted.only_cut)
             case Assigned(shards):
                 self._adopt(shards)
             case Revoking(shards, seconds):
@@ -174,46 +196,16 @@ class DeliveryEngine:
             case Overtaken(shard, first):
                 self._skip_overtaken(shard, first)
 
-    def _take_in(self, records: Sequence[Record]) -> None:
-        self._dispatcher.probe_wanted = False
-        taking: set[ShardState] = set()
-        left: set[ShardState] = set()
-        for record in records:
-            state = self.shards.get(record.shard)
-            if state is None or state.yielding:
-                continue
-            if state.is_held_back:
-                left.add(state)
-            else:
-                self._release(state, record.offset)
-                self._accept(self._intake.take(record, state), state, record.offset)
-                taking.add(state)
-        for state in taking:
-            self.shards.fill(state)
-        for state in left:
-            self._log.begin(state.shard, state.offsets.next)
-        self._taken += 1
-        self._wake()
+    def _obey(self, _: ShardState) -> None:
+        """An order came: what waits ends at once, and the log is asked for the rest."""
+        self._dispatcher.end_what_is_over()
+        self._poll_again()
 
-    def _accept(self, taken: Taken, state: ShardState, offset: int) -> None:
-        if isinstance(taken, Delivery):
-            self._dispatcher.put(taken)
-            self._books.follow(taken)
-        elif isinstance(taken, Unsendable):
-            self._burials.put(taken)
-        else:
-            self.counts.deliveries[state.shard.topic, taken] += 1
-            if offset in state.ledger.deferred:
-                self._books.drop_deferral(state, offset)
-
-    def _release(self, state: ShardState, offset: int) -> None:
-        """What was put off and waits for the reader starts once that has passed its place in the log."""
-        for deferral in self._intake.passed(state, offset):
-            self._accept(self._intake.revive(deferral, state), state, deferral.record.offset)
-
-    def _note_buried(self, unsendable: Unsendable) -> None:
-        self.counts.deliveries[unsendable.shard.shard.topic, "dead"] += 1
-        self._books.end_unsendable(unsendable)
+    def _stop_reading(self, states: Sequence[ShardState], reason: str) -> None:
+        for state in states:
+            state.trouble = reason
+            logger.error("a shard is not read any more: %s", reason, extra=line_of(state, "shard_stopped"))
+        self._let_go({state.shard for state in states})
 
     def _wake(self) -> None:
         self._dispatcher.wake()
@@ -232,7 +224,7 @@ class DeliveryEngine:
         self._loading.pop(state.shard, None)
         if begin is not None:
             state.begin(begin.offset, begin.committed)
-            self._release(state, state.offsets.next)
+            self._reception.release(state, state.offsets.next)
             self._books.look_at_bound(state)
             self._log.begin(state.shard, state.offsets.next)
             self._poll_again()
@@ -280,7 +272,7 @@ class DeliveryEngine:
         state = self.shards.get(shard)
         if state is not None:
             self._positions.skip_overtaken(state, first)
-            self._release(state, first)
+            self._reception.release(state, first)
             self._log.begin(shard, first)
             self._wake()
 
@@ -294,7 +286,7 @@ class DeliveryEngine:
 
     async def _measure_regularly(self) -> None:
         while True:
-            self._dispatcher.expire_overdue()
-            moved = self._taken + self._dispatcher.settled + self._books.written
+            self._dispatcher.end_what_is_over()
+            moved = self._reception.taken + self._dispatcher.settled + self._books.written
             await self._monitor.look(moved, may_read=not self.breaker.is_open)
             await self._clock.sleep(self._options.measure_seconds)

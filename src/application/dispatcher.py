@@ -132,13 +132,13 @@ class Dispatcher:
         may = closed and self._free() > 0 and self._pace.ready_at(now) <= now
         return may and self._lanes.could_start(now)
 
-    def expire_overdue(self) -> None:
-        """Ends what waits although its time is over: for a retry, behind another one, or for the channel."""
-        overdue = [delivery for delivery in self._lanes.held() if self._is_expired(delivery)]
-        for delivery in overdue:
+    def end_what_is_over(self) -> None:
+        """Ends what waits though it must not be sent: for a retry, behind another one, or for the channel."""
+        over = [delivery for delivery in self._lanes.held() if self._is_over(delivery)]
+        for delivery in over:
             if delivery not in self._in_flight:
-                self._expire(delivery)
-        if overdue:
+                self._end(delivery)
+        if over:
             self._lanes.forget_ended()
             self.wake()
 
@@ -208,9 +208,9 @@ class Dispatcher:
         self._in_flight[delivery] = task
         try:
             self._parts.tick.check()
-            if self._is_expired(delivery):
+            if self._is_over(delivery):
                 self._pace.give_back()
-                self._expire(delivery)
+                self._end(delivery)
             else:
                 await self._settle(delivery, await self._try(delivery))
         finally:
@@ -219,12 +219,19 @@ class Dispatcher:
             self._end_probe(delivery)
             self._left.set()
 
+    def _is_over(self, delivery: Delivery) -> bool:
+        """Whether it must not be sent any more."""
+        return self._is_discarded(delivery) or self._is_expired(delivery)
+
     def _is_expired(self, delivery: Delivery) -> bool:
         return delivery.expires_at is not None and self._clock.now() >= delivery.expires_at
 
-    def _expire(self, delivery: Delivery) -> None:
+    def _end(self, delivery: Delivery) -> None:
         self.settled += 1
-        self._parts.settlement.expire(delivery)
+        self._parts.settlement.expire(delivery, by_order=self._is_discarded(delivery))
+
+    def _is_discarded(self, delivery: Delivery) -> bool:
+        return delivery.shard.cuts.takes(delivery.record.offset, delivery.record.timestamp)
 
     async def _try(self, delivery: Delivery) -> Outcome:
         self._sending[delivery] = None
@@ -250,6 +257,8 @@ class Dispatcher:
             await self._bury(delivery, verdict)
         reason = "" if isinstance(outcome, Delivered) else outcome.reason
         self._parts.settlement.carry_out(delivery, verdict, before, reason)
+        if self._is_discarded(delivery) and not (delivery.is_ended or delivery.shard.yielding):
+            self._end(delivery)  # an order came while it was being sent, and it would wait for its next try
 
     async def _bury(self, delivery: Delivery, dead: Dead) -> None:
         """May take long: what the provider's answer allows to others does not wait for it."""

@@ -19,6 +19,7 @@ class EngineOptions:
     commit_seconds: float = 1.0
     poll_seconds: float = 1.0
     measure_seconds: float = 5.0
+    orders_seconds: float = 2.0
     stalled_seconds: float = 60.0
     tick_seconds: float = 1.0
     frozen_seconds: float = 15.0

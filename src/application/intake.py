@@ -44,7 +44,24 @@ class Unsendable:
         return self.record.offset
 
 
-Taken = Delivery | Unsendable | str
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A record that an order ends without a try. It takes no lane; its tries of before are on record."""
+
+    record: Record
+    shard: ShardState
+    size: int
+    request_id: str
+    attempts: int = 0
+    uncertain: int = 0
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
+
+
+Read = Delivery | Unsendable | str
+Taken = Read | Discarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +95,13 @@ class Intake:
         if state.ledger.has_ended(read.offset, request_id):
             return REPEATED  # the end was noted, and the tombstone was not
         if isinstance(read, Unsendable):
-            return read
+            return _unless_cut(read)
         if state.ledger.sent_digest(request_id) == digest_of(deferral.record.value):
             return REPEATED  # a put that was given up was written after all, behind the tombstone
         read.is_deferred = True
         if not self._go_on_from_tries(read):
             self._go_on(read, deferral.attempts, deferral.uncertain, deferral.due)
-        state.open_ids[request_id] = read
-        return self._unless_spent(read)
+        return self._opened(read, state)
 
     def passed(self, state: ShardState, offset: int) -> list[Deferral]:
         """What waited for offsets below this one, which were committed or are not in the log any more."""
@@ -104,15 +120,17 @@ class Intake:
         if state.ledger.has_ended(record.offset, request_id):
             return REPEATED
         if isinstance(read, Unsendable):
-            return read
+            return _unless_cut(read)
         known = self._known_digest(request_id, state)
         if known is not None:
             reused = known != digest_of(record.value)
-            return _unsendable(read, DeadLetterReason.REQUEST_ID_REUSED, _REUSED) if reused else REPEATED
-        return self._open(read, state)
+            return _unless_cut(_unsendable(read, REUSED_ID, _REUSED)) if reused else REPEATED
+        self._go_on_from_tries(read)
+        return self._opened(read, state)
 
-    def _open(self, delivery: Delivery, state: ShardState) -> Taken:
-        self._go_on_from_tries(delivery)
+    def _opened(self, delivery: Delivery, state: ShardState) -> Taken:
+        if _is_cut(delivery):
+            return _discarded(delivery, delivery.message.request_id)
         state.open_ids[delivery.message.request_id] = delivery
         return self._unless_spent(delivery)
 
@@ -154,7 +172,7 @@ class Intake:
             return digest_of(held.record.value)
         return state.ledger.sent_digest(request_id)
 
-    def _read(self, record: Record, state: ShardState) -> Taken:
+    def _read(self, record: Record, state: ShardState) -> Read:
         size = OBJECT_BYTES + record.size + len(record.value or b"")  # what is read from it stands beside it
         try:
             message = self.decode(record)
@@ -170,7 +188,7 @@ class Intake:
             dead = Dead(DeadLetterReason.UNDECODABLE, "a bug in Herald; its log has the details")
             return Unsendable(record, state, size, dead, id_without_message(record))
 
-    def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Taken:
+    def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Read:
         if fault := self.channel.fault(message):
             dead = Dead(DeadLetterReason.INVALID, fault)
             return Unsendable(record, state, size, dead, message.request_id)
@@ -190,6 +208,21 @@ def _id_of(read: Delivery | Unsendable) -> str:
     return read.message.request_id if isinstance(read, Delivery) else read.request_id
 
 
+def _is_cut(read: Delivery | Unsendable) -> bool:
+    """Whether an order takes it."""
+    return read.shard.cuts.takes(read.record.offset, read.record.timestamp)
+
+
+def _unless_cut(unsendable: Unsendable) -> Unsendable | Discarded:
+    """Nobody needs a dead letter of what was not to be sent any more."""
+    return _discarded(unsendable, unsendable.request_id) if _is_cut(unsendable) else unsendable
+
+
+def _discarded(read: Delivery | Unsendable, request_id: str) -> Discarded:
+    return Discarded(read.record, read.shard, read.size, request_id, read.attempts, read.uncertain)
+
+
+REUSED_ID = DeadLetterReason.REQUEST_ID_REUSED
 _REUSED = "another message of its partition has this request_id, with other content"
 
 

@@ -7,6 +7,7 @@ from application.counts import DeliveryCounts
 from application.delivery import Delivery
 from application.lanes import Lanes
 from application.verdict import Back, Dead, Later, Sent, Verdict
+from domain.discard import DISCARDED
 from domain.ledger import State
 from domain.ports import Clock
 
@@ -37,9 +38,10 @@ class Settlement:
                 if not delivery.shard.yielding:
                     self._give_back(delivery)
 
-    def expire(self, delivery: Delivery) -> None:
-        """Its time is over before it was sent."""
-        self._end(delivery, State.EXPIRED)
+    def expire(self, delivery: Delivery, *, by_order: bool = False) -> None:
+        """Its time is over before it was sent, or an order says that it must not be."""
+        delivery.shard.cuts.ended += by_order
+        self._end(delivery, State.EXPIRED, DISCARDED if by_order else "")
 
     def cut_off(self, delivery: Delivery) -> None:
         """The wait for its answer was ended: the provider may have taken it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from application.commit_metadata import read_metadata, write_metadata
@@ -39,6 +39,7 @@ class ShardLoader:
         shards: Shards,
         positions: Positions,
         topics: Mapping[str, Topic],
+        recall_orders: Callable[[ShardState], Awaitable[None]],
     ) -> None:
         self._log = log
         self._ledger = ledger
@@ -46,6 +47,7 @@ class ShardLoader:
         self._shards = shards
         self._positions = positions
         self._topics = topics
+        self._recall_orders = recall_orders
 
     async def load(self, state: ShardState) -> Begin | None:
         """Where the shard is to be begun; None: it must not be read. `trouble` says why, or why it waits."""
@@ -74,6 +76,7 @@ class ShardLoader:
             _expect_ours(state)
             position = Position(begin.offset, write_metadata(state.ledger.needed_from(begin.offset)))
             await self._positions.commit_first(state, position)
+        await self._recall_orders(state)
         state.trouble = None
         state.ledger.forget_below(position.offset)
         self._shards.forget_old(state, self._clock.now())

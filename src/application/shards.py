@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from application.commit_metadata import write_metadata
 from application.delivery_snapshot import ShardLag
 from application.offsets import OffsetTracker
+from application.shard_cuts import ShardCuts
 from application.shard_ledger import ShardLedger
 from domain.log import Position, Record, Shard
 
@@ -54,6 +55,7 @@ class ShardState:
         "aside",
         "begun",
         "committed",
+        "cuts",
         "deferrals_full",
         "end",
         "full",
@@ -84,6 +86,7 @@ class ShardState:
         self.aside: deque[Deferral] = deque()  # they start when the reader has come to their offsets
         self.oldest_unread: float | None = None  # timestamp of what comes next while nothing is held
         self.oldest_deferred: float | None = None
+        self.cuts = ShardCuts()
         self.putting: dict[int, int] = {}  # offsets on their first way among the deferrals, with bytes
         self.putting_bytes = 0
         self.gone = False  # another's: nothing more may be noted of it
@@ -150,6 +153,11 @@ class ShardState:
     @property
     def wants_records(self) -> bool:
         return self.begun and not self.full and not self.yielding and not self.is_held_back
+
+    @property
+    def wants_what_is_cut(self) -> bool:
+        """Whether reading on may end messages by an order, also while nothing can be sent."""
+        return self.wants_records and self.cuts.may_take_from(self.offsets.next)
 
 
 class Shards:

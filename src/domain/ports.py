@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from domain.dead_letter import DeadLetter, KeptLetter, LetterFilter, LetterPage, LetterPlace, LetterTally
+from domain.discard import Discard
 from domain.ledger import Extent, Note, Places, Written
 from domain.log import (
     Bounds,
@@ -191,6 +192,23 @@ class DeadLetterArchive(AbstractAsyncContextManager[Any], Protocol):
         On return both are safe. Raises `LogUnavailable` where that is not confirmed: either may be there or
         not, and calling again is right, because the group delivers it once. Raises `HeraldError` where the
         log can never take it.
+        """
+
+
+class DiscardOrders(AbstractAsyncContextManager[Any], Protocol):
+    """The orders to discard, kept beside the log, for those who give them and the groups' processes."""
+
+    async def give(self, order: Discard) -> None:
+        """On return the order is as safe as the log itself, and `in_force` gives it to everybody.
+
+        Earlier ones that it includes may go then. Again: as once. Raises `LogUnavailable` where that is not
+        confirmed in time: it may be in force or not, and giving it again is right.
+        """
+
+    async def in_force(self, topic: str, group: str) -> Sequence[Discard]:
+        """All that were safe when this was called. Asked again and again: what was read costs no more.
+
+        Raises `LogUnavailable` and `UnknownVersion`. Bounded in time.
         """
 
 

@@ -32,6 +32,7 @@ from tests.simulation.process import (
     ProcessChannel,
     ProcessClock,
     ProcessDeadLetters,
+    ProcessDiscardOrders,
     ProcessLedger,
     ProcessLog,
     Trouble,
@@ -264,6 +265,7 @@ class History:
         return self.herald.engine(
             log=process.log,
             ledger=self.herald.ledger(ProcessLedger(self.broker, GROUP, process)),
+            orders=ProcessDiscardOrders(self.broker, process),
             channel=ProcessChannel(process, loses_cancels=0.2),
             decode=decode_record,
             dead_letters=ProcessDeadLetters(self.broker, process),

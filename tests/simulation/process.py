@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_orders import MemoryDiscardOrders
 from domain.dead_letter import DeadLetter
+from domain.discard import Discard
 from domain.errors import LogUnavailable
 from domain.ledger import Extent, LedgerRecord, Note, Places, Written
 from domain.log import Bounds, LogEvent, Position, Record, Shard
@@ -71,6 +73,7 @@ class Process:
     loses_at_commit: bool = False  # its session ends while its next commit is on its way
     fuse: int = -1  # how many more effects until it is killed in the middle of one; -1: none
     seen: dict[Shard, int] = field(default_factory=dict)  # the ledger's end when it last read it back
+    orders: Sequence[Discard] = ()  # those that it knows
     failure: BaseException | None = None
     _froze: float | None = None
     _asleep: list[asyncio.Future[None]] = field(default_factory=list)
@@ -278,6 +281,21 @@ class ProcessDeadLetters(MemoryDeadLetters):
         await super().keep(letter)
         self._process.witness.buried(self._process, letter)
         await self._process.leaving()
+
+
+class ProcessDiscardOrders(MemoryDiscardOrders):
+    """The orders to discard as one process sees them."""
+
+    def __init__(self, broker: MemoryBroker, process: Process) -> None:
+        super().__init__(broker)
+        self._process = process
+
+    async def in_force(self, topic: str, group: str) -> Sequence[Discard]:
+        await self._process.entering("orders", self._broker)
+        found = await super().in_force(topic, group)
+        await self._process.passes()
+        self._process.orders = found
+        return found
 
 
 @dataclass

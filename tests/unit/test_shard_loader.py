@@ -8,8 +8,10 @@ import pytest
 from adapters.memory import MemoryLog
 from adapters.memory_broker import MemoryBroker
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_orders import MemoryDiscardOrders
 from application.commit_metadata import write_metadata
 from application.counts import DeliveryCounts
+from application.discarding import Discarding
 from application.positions import Positions
 from application.shard_ledger import ShardLedger
 from application.shard_loader import Begin, ShardLoader
@@ -72,7 +74,26 @@ class Office:
         tick = Tick(self.clock, 1.0, 1e9, end_at_once)
         self.positions = Positions(self.log, self.clock, self.shards, self.counts, tick)
         topics = {TOPIC: Topic(name=TOPIC, partitions=1, start=start)}
-        self.loader = ShardLoader(self.log, self.ledger, self.clock, self.shards, self.positions, topics)
+        self.orders = MemoryDiscardOrders(self.broker)
+        self.obeyed: list[ShardState] = []
+        self.stopped: list[str] = []
+        self.discarding = Discarding(
+            self.orders,
+            GROUP,
+            self.clock,
+            self.shards,
+            self.obeyed.append,
+            lambda _, reason: self.stopped.append(reason),
+        )
+        self.loader = ShardLoader(
+            self.log,
+            self.ledger,
+            self.clock,
+            self.shards,
+            self.positions,
+            topics,
+            self.discarding.recall,
+        )
 
     async def note(self, *notes: Note) -> None:
         await self.ledger.write(SHARD, notes)
