@@ -16,19 +16,23 @@ from adapters.file_presence import FilePresence
 from adapters.kafka_times import GroupTimes
 from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPublisher, MemoryTopicCatalog
 from adapters.memory_archive import MemoryDeadLetterArchive
+from adapters.memory_backlog import MemoryGroupBacklog
 from adapters.memory_ledger import MemoryLedger
 from adapters.memory_presence import MemoryPresence
+from adapters.memory_orders import MemoryDiscardOrders
 from adapters.memory_probe import MemoryProbe
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, request_id_of
 from adapters.process_end import end_at_once
 from adapters.random_digits import RandomDigits
 from adapters.sqlite_archive import SqliteDeadLetterArchive
+from adapters.sqlite_backlog import SqliteGroupBacklog
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_lags import SqliteGroupLags
 from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
+from adapters.sqlite_orders import SqliteDiscardOrders
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_retention import SqliteDeadLetterRetention, SqliteLedgerRetention, SqliteRetention
 from adapters.sqlite_status import SqliteStatusView
@@ -210,6 +214,17 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(FilePresence, sqlite_path, clock),
         kafka=providers.Singleton(build_on_kafka.presence, kafka_connection, settings, clock),
         memory=providers.Singleton(MemoryPresence, memory_broker, clock),
+    group_backlog = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteGroupBacklog, sqlite_path),
+        kafka=providers.Singleton(build_on_kafka.backlog, kafka_connection),
+        memory=providers.Singleton(MemoryGroupBacklog, memory_broker),
+    )
+    discard_orders = providers.Selector(
+        backend,
+        sqlite=providers.Singleton(SqliteDiscardOrders, sqlite_path),
+        kafka=providers.Singleton(build_on_kafka.orders, kafka_connection),
+        memory=providers.Singleton(MemoryDiscardOrders, memory_broker),
     )
     # Kafka forgets by itself, and a log in memory is forgotten with its process.
     retention = providers.Selector(
@@ -263,6 +278,7 @@ class Container(containers.DeclarativeContainer):
         DeliveryEngine,
         log=message_log,
         ledger=ledger,
+        orders=discard_orders,
         channel=channel,
         decode=providers.Object(decode_record),
         dead_letters=dead_letters,

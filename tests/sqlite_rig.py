@@ -9,11 +9,13 @@ from typing import Self
 from adapters.file_presence import FilePresence, presence_folder
 from adapters.message_json import request_id_of
 from adapters.sqlite_archive import SqliteDeadLetterArchive
+from adapters.sqlite_backlog import SqliteGroupBacklog
 from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_lags import SqliteGroupLags
 from adapters.sqlite_ledger import SqliteLedger
 from adapters.sqlite_log import SqliteLog
+from adapters.sqlite_orders import SqliteDiscardOrders
 from adapters.sqlite_publisher import SqlitePublisher
 from adapters.sqlite_reader import LogReader
 from adapters.sqlite_schema import GROUP, group_path, row_id, unpack_headers
@@ -118,6 +120,20 @@ class SqliteRig(Rig):
     def unreachable_lags(self) -> SqliteGroupLags:
         self.path.rename(self.path.with_suffix(".away"))
         return self.lags()
+
+    def backlog(self) -> SqliteGroupBacklog:
+        return SqliteGroupBacklog(self.path)
+
+    def unreachable_backlog(self) -> SqliteGroupBacklog:
+        self._make_older()
+        return self.backlog()
+
+    def discard_orders(self) -> SqliteDiscardOrders:
+        return SqliteDiscardOrders(self.path)
+
+    def unreachable_discard_orders(self) -> SqliteDiscardOrders:
+        self.path.rename(self.path.with_suffix(".away"))
+        return self.discard_orders()
 
     def _make_older(self) -> None:
         """An older Herald's file of a group: there is no telling what it has finished."""

@@ -14,7 +14,7 @@ from adapters.kafka_publisher import ProducerClass, WritingClient
 from adapters.kafka_reader import KafkaReader
 from domain.errors import LogUnavailable
 from domain.ledger import Extent, Note, Places, Written, deferred_topic, ledger_topic
-from domain.log import Bounds, Receipt, Shard
+from domain.log import Receipt, Shard
 
 WAITING_RECORDS = 50_000
 WAITING_BYTES = 64 << 20
@@ -60,24 +60,33 @@ class KafkaLedger:
 
     async def extent(self, shard: Shard) -> Extent:
         """See the port."""
-        ledger, deferred = self._partitions(shard)
+        ledger, deferred = _partitions(self._group, shard)
         bounds = await self._reader.bounds([ledger, deferred])
         return Extent(bounds[ledger], bounds[deferred])
 
     async def recall(self, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
         """See the port."""
-        extent = await self.extent(shard)
-        ledger, deferred = self._partitions(shard)
-        stretches: list[tuple[TopicPartition, int, Bounds, Callable[[Shard, Any], Written]]] = [
-            (ledger, since.ledger, extent.ledger, entry_of),
-            (deferred, since.deferred, extent.deferred, deferral_of),
-        ]
-        for partition, start, bounds, written_of in stretches:
-            first = max(start, bounds.first)
-            async with contextlib.aclosing(self._reader.read(partition, first, bounds.end)) as slices:
-                async for some in slices:
-                    yield [written_of(shard, record) for record in some]
+        async for some in recall_notes(self._reader, self._group, shard, since):
+            yield some
 
-    def _partitions(self, shard: Shard) -> tuple[TopicPartition, TopicPartition]:
-        ledger, deferred = (name(shard.topic, self._group) for name in (ledger_topic, deferred_topic))
-        return TopicPartition(ledger, shard.partition), TopicPartition(deferred, shard.partition)
+
+async def recall_notes(
+    reader: KafkaReader, group: str, shard: Shard, since: Places
+) -> AsyncIterator[Sequence[Written]]:
+    """What `DeliveryLedger.recall` gives, for anybody."""
+    ledger, deferred = _partitions(group, shard)
+    bounds = await reader.bounds([ledger, deferred])
+    stretches: list[tuple[TopicPartition, int, Callable[[Shard, Any], Written]]] = [
+        (ledger, since.ledger, entry_of),
+        (deferred, since.deferred, deferral_of),
+    ]
+    for partition, start, written_of in stretches:
+        first, end = max(start, bounds[partition].first), bounds[partition].end
+        async with contextlib.aclosing(reader.read(partition, first, end)) as slices:
+            async for some in slices:
+                yield [written_of(shard, record) for record in some]
+
+
+def _partitions(group: str, shard: Shard) -> tuple[TopicPartition, TopicPartition]:
+    ledger, deferred = (name(shard.topic, group) for name in (ledger_topic, deferred_topic))
+    return TopicPartition(ledger, shard.partition), TopicPartition(deferred, shard.partition)

@@ -42,7 +42,7 @@ class SqliteGroupLags:
         nothing: dict[Shard, Position] = {}
         positions = self._in_group(group, lambda file: _positions(file, shards), nothing)
         with faults_of(self._path):
-            log = open_to_read(self._path, LOG)
+            log = open_to_read(self._path, LOG, least=1)
             if log is None:
                 raise LogUnavailable(f"{self._path} is not there yet: start the API, which makes it")
             with closing(log):

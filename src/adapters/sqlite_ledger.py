@@ -59,12 +59,9 @@ class SqliteLedger:
         return await self._read(lambda connection: _extent(connection, shard))
 
     async def recall(self, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
-        for query, start, written_of in (
-            (_ENTRIES, since.ledger, _entry_of),
-            (_DEFERRALS, since.deferred, _deferral_of),
-        ):
+        for slice_from, start in ((entries_from, since.ledger), (deferrals_from, since.deferred)):
             position = start
-            while some := await self._read(_slice_of(query, shard, position, written_of)):
+            while some := await self._read(slice_from(shard, position)):
                 yield some
                 position = some[-1].position + 1
 
@@ -138,9 +135,20 @@ def _bounds(first: int | None, end: int) -> Bounds:
     return Bounds(end if first is None else first, end)
 
 
-def _slice_of(
-    query: str, shard: Shard, position: int, written_of: Callable[[Shard, Any], Written]
-) -> Callable[[sqlite3.Connection], list[Written]]:
+Slice = Callable[[sqlite3.Connection], list[Written]]
+
+
+def entries_from(shard: Shard, position: int) -> Slice:
+    """Reads the next ledger records of a shard, as many as go together."""
+    return _slice_of(_ENTRIES, shard, position, _entry_of)
+
+
+def deferrals_from(shard: Shard, position: int) -> Slice:
+    """Reads the next deferrals of a shard, as many as go together."""
+    return _slice_of(_DEFERRALS, shard, position, _deferral_of)
+
+
+def _slice_of(query: str, shard: Shard, position: int, written_of: Callable[[Shard, Any], Written]) -> Slice:
     def read(connection: sqlite3.Connection) -> list[Written]:
         place = (shard.topic, shard.partition, position, _SLICE_NOTES)
         with closing(connection.execute(query, place)) as rows:

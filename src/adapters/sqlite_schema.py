@@ -21,10 +21,18 @@ _REPLAYS = (
     ) WITHOUT ROWID""",
 )
 
+# `upto`: a JSON object, by partition.
+_ORDERS = (
+    """CREATE TABLE discards (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, group_name TEXT NOT NULL,
+        before REAL NOT NULL, upto TEXT NOT NULL, given_at REAL NOT NULL, given_by TEXT NOT NULL
+    )""",
+)
+
 LOG = Schema(
     kind="log of Herald",
     application_id=0x48524C44,  # "HRLD"
-    version=2,
+    version=3,
     statements=(
         """CREATE TABLE topics (
             name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, replication_factor INTEGER NOT NULL
@@ -39,8 +47,9 @@ LOG = Schema(
             id INTEGER PRIMARY KEY, time REAL NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB
         )""",
         *_REPLAYS,
+        *_ORDERS,
     ),
-    steps={1: _REPLAYS},
+    steps={1: _REPLAYS, 2: _ORDERS},
 )
 
 # What became of the group's messages, and which of them it put off. All positions begin at 0.

@@ -60,7 +60,7 @@ class SqliteStatusView:
     def _find(self, request_id: str, topics: Sequence[Topic]) -> MessageStatus | None:
         as_of = self._clock.now()
         with ExitStack() as files, faults_of(self._path):
-            log = open_to_read(self._path, LOG)
+            log = open_to_read(self._path, LOG, least=1)
             if log is None:
                 return None
             files.enter_context(closing(log))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from domain.discard import control_topic
 from domain.errors import TopicMismatch
 from domain.ledger import deferred_topic, ledger_topic
 from domain.ports import TopicCatalog
@@ -168,6 +169,14 @@ def _own_plans(
         extra_message_bytes=OWN_HEADERS_BYTES,
         beside=topic.name,
     )
+    yield TopicPlan(
+        name=control_topic(topic.name, group),
+        partitions=1,
+        replication_factor=replication,
+        retention_ms=FOR_EVER,
+        cleanup=Cleanup.COMPACT,
+        beside=topic.name,
+    )
 
 
 def _presence_plan(name: str, topics: Sequence[Topic]) -> TopicPlan:
@@ -212,9 +221,10 @@ def _listed(
                 yield ListedTopic(plan=plans[name], found=found.get(name), groups=(group,), own_of=topic.name)
 
 
-def own_topics(topic: str, group: str) -> tuple[str, str, str]:
-    """What stands beside a topic for one of its groups: ledger, deferrals and dead letters."""
-    return ledger_topic(topic, group), deferred_topic(topic, group), dead_letter_topic(topic, group)
+def own_topics(topic: str, group: str) -> tuple[str, ...]:
+    """What stands beside a topic for one of its groups: ledger, deferrals, dead letters and orders."""
+    names = (ledger_topic, deferred_topic, dead_letter_topic, control_topic)
+    return tuple(name(topic, group) for name in names)
 
 
 def mismatches(topic: ListedTopic) -> Iterator[str]:

@@ -3,14 +3,15 @@
 They only tell; no guarantee rests on them. What `domain.ports` says of every adapter holds for these too.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from domain.diagnosis import Seen
 from domain.lag import PutOff, Standing
-from domain.log import Shard
+from domain.ledger import Places, Written
+from domain.log import Record, Shard
 from domain.presence import ProcessReport
 from domain.status import MessageStatus, StatusEvent
 
@@ -57,6 +58,16 @@ class GroupLags(AbstractAsyncContextManager[Any], Protocol):
 
     async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
         """What the group's deferrals from this position on come to. Raises `LogUnavailable`."""
+
+
+class GroupBacklog(AbstractAsyncContextManager[Any], Protocol):
+    """What a group noted, and what the log has, for whoever counts what is unfinished. It only reads."""
+
+    def notes(self, group: str, shard: Shard, since: Places) -> AsyncIterator[Sequence[Written]]:
+        """As `DeliveryLedger.recall`, whether or not any of the group's processes runs."""
+
+    def records(self, shard: Shard, first: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """What the log still has from `first` up to before `end`, in slices. Raises `LogUnavailable`."""
 
 
 class Presence(AbstractAsyncContextManager[Any], Protocol):

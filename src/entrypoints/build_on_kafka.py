@@ -10,12 +10,13 @@ from domain.ports import (
     DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
+    DiscardOrders,
     MessageLog,
     MessagePublisher,
     TopicCatalog,
 )
 from domain.presence import presence_topic
-from domain.view_ports import GroupLags, Presence, StatusFeed, StatusView
+from domain.view_ports import GroupBacklog, GroupLags, Presence, StatusFeed, StatusView
 from entrypoints.settings_model import Settings
 
 if TYPE_CHECKING:
@@ -103,6 +104,16 @@ def presence(connection: "KafkaConnection", settings: Settings, clock: SystemClo
     from adapters.kafka_presence import KafkaPresence
 
     return KafkaPresence(connection, presence_topic(settings.kafka.group_prefix), clock)
+def backlog(connection: "KafkaConnection") -> GroupBacklog:
+    from adapters.kafka_backlog import KafkaGroupBacklog
+
+    return KafkaGroupBacklog(connection)
+
+
+def orders(connection: "KafkaConnection") -> DiscardOrders:
+    from adapters.kafka_orders import KafkaDiscardOrders
+
+    return KafkaDiscardOrders(connection)
 
 
 def lags(connection: "KafkaConnection", settings: Settings) -> GroupLags:

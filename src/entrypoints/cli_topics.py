@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from entrypoints.cli_discard import discard
 from entrypoints.cli_manual import ManualGroup
 from entrypoints.cli_options import Invocation, as_json, example, with_settings
 from entrypoints.tables import show_table
@@ -21,7 +22,7 @@ Answer = TypeVar("Answer")
 
 @click.group(cls=ManualGroup, see=("docs/reference/topics.md",))
 def topics() -> None:
-    """List or create the topics."""
+    """List or create the topics, or stop what waits in one."""
 
 
 @topics.command(
@@ -68,6 +69,9 @@ def apply(invocation: Invocation, loaded: "Loaded") -> int:
     if not applied.created:
         click.echo("every topic exists already")
     return 0
+
+
+topics.add_command(discard)
 
 
 def _row(topic: "ListedTopic") -> list[str]:

@@ -1,7 +1,5 @@
 """The options that choose dead letters, and what they mean."""
 
-import re
-import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass
@@ -11,18 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from domain.dead_letter import LetterFilter, parse_place
-from domain.message import parse_time
 from domain.outcome import DeadLetterReason
 from entrypoints.cli_manual import ManualOption
 from entrypoints.completion import complete_groups, complete_topics
+from entrypoints.moments import FORMS, epoch_seconds
 
 if TYPE_CHECKING:
     from domain.dead_letter import LetterPlace
     from domain.topic import Topic
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_ago = re.compile(r"(\d{1,9})([smhd])\Z").match
-_date = re.compile(r"\d{4}-\d\d-\d\d\Z").match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +60,10 @@ def _moment(_: click.Context, __: click.Parameter, text: str | None) -> float | 
     """Epoch seconds."""
     if text is None:
         return None
-    if ago := _ago(text):
-        return time.time() - int(ago[1]) * _UNITS[ago[2]]
-    parsed = parse_time(f"{text}T00:00:00Z" if _date(text) else text)
-    if parsed is None:
-        raise click.BadParameter(f"'{text}' is no time: give 2h, 7d, 2030-01-31 or 2030-01-31T12:00:00Z")
-    return parsed.timestamp()
+    moment = epoch_seconds(text)
+    if moment is None:
+        raise click.BadParameter(f"'{text}' is no time: give {FORMS}")
+    return moment
 
 
 def _key(_: click.Context, __: click.Parameter, text: str | None) -> str | None:

@@ -7,8 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from application.doctor import Doctor
-    from domain.ports import DeadLetterArchive, TopicCatalog
-    from domain.view_ports import GroupLags, Presence, StatusView
+    from domain.ports import DeadLetterArchive, DiscardOrders, TopicCatalog
+    from domain.view_ports import GroupBacklog, GroupLags, Presence, StatusView
     from entrypoints.run_drill import DrillOptions
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
@@ -69,6 +69,19 @@ class Programs:
 
         presence: Presence = Container(settings=settings).presence()
         return presence
+    def group_backlog(self, settings: "Settings") -> "GroupBacklog":
+        """What groups have not finished in the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        backlog: GroupBacklog = Container(settings=settings).group_backlog()
+        return backlog
+
+    def discard_orders(self, settings: "Settings") -> "DiscardOrders":
+        """Orders to discard, beside the log that these settings name."""
+        from containers import Container  # noqa: PLC0415 - quick start
+
+        orders: DiscardOrders = Container(settings=settings).discard_orders()
+        return orders
 
     def dead_letter_archive(self, settings: "Settings") -> "DeadLetterArchive":
         """The dead letters of the log that these settings name."""

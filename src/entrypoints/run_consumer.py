@@ -94,6 +94,7 @@ class ConsumerProcess:
             await stack.enter_async_context(self._container.sender())
             await stack.enter_async_context(self._container.dead_letters())
             await stack.enter_async_context(self._container.ledger())
+            await stack.enter_async_context(self._container.discard_orders())
             await stack.enter_async_context(self._log)
             for retention in (self._container.ledger_retention(), self._container.dead_letter_retention()):
                 if retention is not None:

@@ -88,5 +88,5 @@ def _topic_contradictions(topics: Sequence[TopicSettings], own: str) -> Iterator
 
 def _own_topics(name: str) -> list[str]:
     """Herald's own topics beside one, of every group that may subscribe later."""
-    kinds = ("ledger", "deferred", "dead-letters")
+    kinds = ("ledger", "deferred", "dead-letters", "control")
     return [f"{name}.{group}.{kind}" for group in GROUPS for kind in kinds]

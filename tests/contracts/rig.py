@@ -11,12 +11,13 @@ from domain.ports import (
     DeadLetterArchive,
     DeadLetters,
     DeliveryLedger,
+    DiscardOrders,
     MessageLog,
     MessagePublisher,
     TopicCatalog,
 )
 from domain.topic import Cleanup, FoundTopic, Topic, TopicPlan
-from domain.view_ports import GroupLags, Presence, StatusView
+from domain.view_ports import GroupBacklog, GroupLags, Presence, StatusView
 
 PARTITIONS = 3
 A_DAY_MS = 86_400_000
@@ -137,6 +138,18 @@ class Rig(ABC):
     @abstractmethod
     def unreachable_presence(self) -> Presence:
         """One that can neither tell nor see; its time limit is short."""
+    def backlog(self) -> GroupBacklog: ...
+
+    @abstractmethod
+    def unreachable_backlog(self) -> GroupBacklog:
+        """One whose notes cannot be read; its time limit is short."""
+
+    @abstractmethod
+    def discard_orders(self) -> DiscardOrders: ...
+
+    @abstractmethod
+    def unreachable_discard_orders(self) -> DiscardOrders:
+        """Ones that cannot be given; their time limit is short."""
 
     @abstractmethod
     def catalog(self) -> TopicCatalog: ...

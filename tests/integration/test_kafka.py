@@ -11,8 +11,10 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_status_feed import KafkaStatusFeed
 from adapters.system_clock import SystemClock
 from domain.errors import LogUnavailable, StorageBroken
+from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.discard_orders import DiscardOrdersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
@@ -78,6 +80,12 @@ class TestKafkaStoredStatus(StatusViewContract):
 
 
 class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
+
+
+class TestKafkaGroupBacklog(OnKafka, GroupBacklogContract): ...
+
+
+class TestKafkaDiscardOrders(OnKafka, DiscardOrdersContract): ...
 
 
 class TestKafkaLedger(OnKafka, LedgerContract): ...

@@ -10,10 +10,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from adapters.kafka_archive import KafkaDeadLetterArchive
+from adapters.kafka_backlog import KafkaGroupBacklog
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_lags import KafkaGroupLags
 from adapters.kafka_ledger import KafkaLedger
 from adapters.kafka_log import KafkaLog
+from adapters.kafka_orders import KafkaDiscardOrders
 from adapters.kafka_presence import KafkaPresence
 from adapters.kafka_publisher import KafkaDeadLetters, KafkaPublisher
 from adapters.kafka_reading import record_of
@@ -23,6 +25,7 @@ from adapters.kafka_topics import KafkaTopicCatalog
 from adapters.message_json import request_id_of
 from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
+from domain.discard import control_topic
 from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
@@ -48,7 +51,8 @@ class KafkaRig(Rig):
     async def make_topics(self) -> Self:
         sources = [plan(self.topic), plan(self.other_topic, 1)]
         letters = [plan(dead_letter_topic(s.name, group), 1) for s in sources for group in GROUPS]
-        plans = [*sources, *letters, *_ledgers(sources)]
+        orders = [_control(source, group) for source in sources for group in GROUPS]
+        plans = [*sources, *letters, *_ledgers(sources), *orders]
         async with self.catalog() as catalog:
             await catalog.create([replace(p, replication_factor=self.replication_factor) for p in plans])
         return self
@@ -99,6 +103,17 @@ class KafkaRig(Rig):
 
     def unreachable_presence(self) -> KafkaPresence:
         return KafkaPresence(NOBODY_LISTENS, "nowhere", SystemClock(), timeout_seconds=0.3)
+    def backlog(self) -> KafkaGroupBacklog:
+        return KafkaGroupBacklog(self.connection)
+
+    def unreachable_backlog(self) -> KafkaGroupBacklog:
+        return KafkaGroupBacklog(NOBODY_LISTENS, timeout_seconds=0.3)
+
+    def discard_orders(self) -> KafkaDiscardOrders:
+        return KafkaDiscardOrders(self.connection)
+
+    def unreachable_discard_orders(self) -> KafkaDiscardOrders:
+        return KafkaDiscardOrders(NOBODY_LISTENS, timeout_seconds=0.3)
 
     def catalog(self) -> KafkaTopicCatalog:
         return KafkaTopicCatalog(self.connection)
@@ -161,6 +176,11 @@ def _ledgers(sources: Sequence[TopicPlan]) -> list[TopicPlan]:
         deferred = replace(source, name=deferred_topic(source.name, group), retention_ms=FOR_EVER)
         plans.append(replace(deferred, cleanup=Cleanup.COMPACT, extra_message_bytes=65_536))
     return plans
+
+
+def _control(source: TopicPlan, group: str) -> TopicPlan:
+    name = control_topic(source.name, group)
+    return replace(source, name=name, partitions=1, retention_ms=FOR_EVER, cleanup=Cleanup.COMPACT)
 
 
 def _letter_of(kept: Record, group: str) -> DeadLetter:

@@ -12,7 +12,9 @@ from adapters.memory import (
     MemoryTopicCatalog,
 )
 from adapters.memory_archive import MemoryDeadLetterArchive
+from adapters.memory_backlog import MemoryGroupBacklog
 from adapters.memory_ledger import MemoryLedger
+from adapters.memory_orders import MemoryDiscardOrders
 from adapters.memory_presence import MemoryPresence
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import request_id_of
@@ -20,8 +22,10 @@ from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Record, Revoking, Shard, Unconfirmed
+from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract, letter
+from tests.contracts.discard_orders import DiscardOrdersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract, entry, notes_of
 from tests.contracts.log import LogContract, RebalanceContract
@@ -105,6 +109,19 @@ class MemoryRig(Rig):
     def unreachable_presence(self) -> MemoryPresence:
         self.broker.down = True
         return self.presence()
+    def backlog(self) -> MemoryGroupBacklog:
+        return MemoryGroupBacklog(self.broker)
+
+    def unreachable_backlog(self) -> MemoryGroupBacklog:
+        self.broker.down = True
+        return self.backlog()
+
+    def discard_orders(self) -> MemoryDiscardOrders:
+        return MemoryDiscardOrders(self.broker)
+
+    def unreachable_discard_orders(self) -> MemoryDiscardOrders:
+        self.broker.down = True
+        return self.discard_orders()
 
     def catalog(self) -> MemoryTopicCatalog:
         return MemoryTopicCatalog(self.broker)
@@ -144,6 +161,14 @@ class TestMemoryLedger(InMemory, LedgerContract):
 
 
 class TestMemoryStatusView(InMemory, StatusViewContract):
+    pass
+
+
+class TestMemoryGroupBacklog(InMemory, GroupBacklogContract):
+    pass
+
+
+class TestMemoryDiscardOrders(InMemory, DiscardOrdersContract):
     pass
 
 

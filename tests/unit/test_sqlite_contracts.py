@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
+from tests.contracts.discard_orders import DiscardOrdersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract
@@ -46,6 +48,14 @@ class TestSqliteStatusView(OnSqlite, StatusViewContract):
 
 
 class TestSqliteGroupLags(OnSqlite, GroupLagsContract):
+    pass
+
+
+class TestSqliteGroupBacklog(OnSqlite, GroupBacklogContract):
+    pass
+
+
+class TestSqliteDiscardOrders(OnSqlite, DiscardOrdersContract):
     pass
 
 
