@@ -40,7 +40,7 @@ def _before(_: click.Context, __: click.Parameter, text: str) -> float:
     epilog=example(
         "herald topics discard transactions --group email --before now --dry-run",
         "herald topics discard transactions --group email --before 2h",
-        "herald topics discard transactions --group sms --before 2030-01-31T12:00:00Z --yes",
+        "herald topics discard transactions --group sms --before 2025-01-31T12:00:00Z --yes",
     )
 )
 @click.argument("topic_name", metavar="TOPIC")

@@ -16,6 +16,7 @@ MAIL_LEDGER, MAIL_DEFERRED = "payments.email.ledger", "payments.email.deferred"
 TEXT_LEDGER, TEXT_DEFERRED = "payments.sms.ledger", "payments.sms.deferred"
 MAIL_LETTERS = "payments.email.dead-letters"
 TEXT_LETTERS = "payments.sms.dead-letters"
+MAIL_CONTROL, TEXT_CONTROL = "payments.email.control", "payments.sms.control"
 
 
 SEGMENT_MS = 3 * DAY_MS
@@ -69,7 +70,9 @@ def use_case(catalog: KeptTopics, *topics: Topic, days: int = 90) -> ApplyTopics
     return ApplyTopics(catalog, topics or (PAYMENTS,), days)
 
 
-OWN = (MAIL_LEDGER, MAIL_DEFERRED, MAIL_LETTERS, TEXT_LEDGER, TEXT_DEFERRED, TEXT_LETTERS)
+OF_MAIL = (MAIL_LEDGER, MAIL_DEFERRED, MAIL_LETTERS, MAIL_CONTROL)
+OF_TEXT = (TEXT_LEDGER, TEXT_DEFERRED, TEXT_LETTERS, TEXT_CONTROL)
+OWN = (*OF_MAIL, *OF_TEXT)
 
 
 async def test_missing_topics_are_created_with_herald_s_own_beside_them() -> None:
@@ -78,7 +81,7 @@ async def test_missing_topics_are_created_with_herald_s_own_beside_them() -> Non
     applied = await use_case(catalog)()
 
     assert applied.created == ("payments", *OWN)
-    assert catalog.created[:4] == [
+    assert catalog.created[:5] == [
         TopicPlan(name="payments", partitions=6, replication_factor=0, retention_ms=7 * DAY_MS),
         TopicPlan(
             name=MAIL_LEDGER,
@@ -104,6 +107,14 @@ async def test_missing_topics_are_created_with_herald_s_own_beside_them() -> Non
             extra_message_bytes=65_536,
             beside="payments",
         ),
+        TopicPlan(
+            name=MAIL_CONTROL,
+            partitions=1,
+            replication_factor=3,
+            retention_ms=FOR_EVER,
+            cleanup=Cleanup.COMPACT,
+            beside="payments",
+        ),
     ]
 
 
@@ -114,7 +125,7 @@ async def test_sources_are_created_first_since_their_own_take_after_them() -> No
     applied = await use_case(catalog, replace(PAYMENTS, groups=("sms",)), orders)()
 
     assert applied.created[:2] == ("payments", "orders")
-    assert len(applied.created) == 2 + 3 + 3
+    assert len(applied.created) == 2 + 4 + 4
 
 
 async def test_a_ledger_of_what_is_kept_for_ever_is_kept_for_ever() -> None:
@@ -168,7 +179,7 @@ async def test_a_group_that_is_not_subscribed_gets_no_topics() -> None:
 
     applied = await use_case(catalog, replace(PAYMENTS, groups=("sms",)))()
 
-    assert applied.created == ("payments", TEXT_LEDGER, TEXT_DEFERRED, TEXT_LETTERS)
+    assert applied.created == ("payments", *OF_TEXT)
 
 
 async def test_only_what_is_missing_is_created() -> None:
@@ -184,13 +195,13 @@ async def test_own_topics_follow_the_replication_that_the_source_really_has() ->
 
     await use_case(catalog)()
 
-    assert [plan.replication_factor for plan in catalog.created] == [2] * 6
+    assert [plan.replication_factor for plan in catalog.created] == [2] * 8
 
 
 def test_without_a_source_own_topics_follow_its_configured_replication() -> None:
     plans = plan_topics([replace(PAYMENTS, replication_factor=2)], 90, {})
 
-    assert [plan.replication_factor for plan in plans] == [2] * 7
+    assert [plan.replication_factor for plan in plans] == [2] * 9
 
 
 @pytest.mark.parametrize(
@@ -355,6 +366,7 @@ async def test_the_list_has_each_topic_with_herald_s_own_beside_it() -> None:
         ("orders.email.ledger", "orders", False),
         ("orders.email.deferred", "orders", False),
         ("orders.email.dead-letters", "orders", False),
+        ("orders.email.control", "orders", False),
     ]
 
 

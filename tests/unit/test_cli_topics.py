@@ -59,6 +59,7 @@ def test_list_shows_each_topic_with_herald_s_own_beside_it(
         ["", "orders.email.ledger", "3", "by brokers", "360 h", "email", "no"],
         ["", "orders.email.deferred", "3", "by brokers", "forever", "email", "no"],
         ["", "orders.email.dead-letters", "1", "by brokers", "2160 h", "email", "no"],
+        ["", "orders.email.control", "1", "by brokers", "forever", "email", "no"],
     ]
 
 
@@ -73,6 +74,7 @@ def test_apply_creates_what_is_missing_and_says_so(
         "created orders.email.ledger",
         "created orders.email.deferred",
         "created orders.email.dead-letters",
+        "created orders.email.control",
         "every topic exists already",
     ]
 

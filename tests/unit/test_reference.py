@@ -390,7 +390,7 @@ def test_the_numbers_of_the_breaker_and_of_lost_answers_are_those_in_force() -> 
 def test_the_settings_of_the_topics_that_herald_makes_on_kafka_stand_there() -> None:
     topic = Topic(name="transactions", partitions=6, groups=("email",))
     made = [new_topic(plan, 5, 1000) for plan in plan_topics([topic], 90, {})]
-    source, _, deferred, letters = made
+    source, _, deferred, letters, control = made
     settings = pages.table(TOPICS_PAGE, "setting", "`{topic}`")
     rows = {pages.bare(name): cells for name, *cells in settings}
     stand = [{pages.bare(name) for name, *cells in settings if cells[at]} for at in range(len(made))]
@@ -399,14 +399,15 @@ def test_the_settings_of_the_topics_that_herald_makes_on_kafka_stand_there() -> 
     assert [one.topic_configs["cleanup.policy"] for one in made] == list(
         map(pages.bare, rows["cleanup.policy"])
     )
-    assert (source.replication_factor, [one.num_partitions for one in made]) == (3, [6, 6, 6, 1])
+    assert (source.replication_factor, [one.num_partitions for one in made]) == (3, [6, 6, 6, 1, 1])
     assert source.topic_configs["min.insync.replicas"] == "2"
     for one, cell in ((deferred, 2), (letters, 3)):
         more = int(one.topic_configs["max.message.bytes"]) - 1000
         assert f"{more} more" in rows["max.message.bytes"][cell]
-    assert [deferred.topic_configs[name] for name in rows if name in QUICK_COMPACTION] == [
-        pages.bare(rows[name][2]) for name in rows if name in QUICK_COMPACTION
-    ]
+    for one, cell in ((deferred, 2), (control, 4)):
+        assert [one.topic_configs[name] for name in rows if name in QUICK_COMPACTION] == [
+            pages.bare(rows[name][cell]) for name in rows if name in QUICK_COMPACTION
+        ]
 
 
 async def test_the_files_of_the_sqlite_log_and_the_query_for_dead_letters_are_right(tmp_path: Path) -> None:

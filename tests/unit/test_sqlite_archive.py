@@ -102,7 +102,7 @@ async def test_files_of_an_older_herald_are_read_as_they_are_and_written_when_th
         "DROP TABLE deferred",
         "PRAGMA user_version = 1",
     )
-    change(rig.path, "DROP TABLE replays", "PRAGMA user_version = 1")
+    change(rig.path, "DROP TABLE replays", "DROP TABLE discards", "PRAGMA user_version = 1")
     async with rig.archive() as archive:
         found = await only(archive)
         await archive.put_back(found, by="ada@ops")
