@@ -77,6 +77,7 @@ class History:
             commit_seconds=random.choice((1.0, 5.0)),
             poll_seconds=5.0,
             measure_seconds=15.0,
+            orders_seconds=15.0,
             tick_seconds=4.0,
             frozen_seconds=10.0,
             fetch_limit=random.choice((1, 7, 100)),
