@@ -18,8 +18,8 @@ from adapters.memory import MemoryBroker, MemoryDeadLetters, MemoryLog, MemoryPu
 from adapters.memory_archive import MemoryDeadLetterArchive
 from adapters.memory_backlog import MemoryGroupBacklog
 from adapters.memory_ledger import MemoryLedger
-from adapters.memory_presence import MemoryPresence
 from adapters.memory_orders import MemoryDiscardOrders
+from adapters.memory_presence import MemoryPresence
 from adapters.memory_probe import MemoryProbe
 from adapters.memory_status import MemoryGroupLags, MemoryStatusView
 from adapters.message_json import RequestDecoder, decode_record, request_id_of
@@ -214,6 +214,7 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(FilePresence, sqlite_path, clock),
         kafka=providers.Singleton(build_on_kafka.presence, kafka_connection, settings, clock),
         memory=providers.Singleton(MemoryPresence, memory_broker, clock),
+    )
     group_backlog = providers.Selector(
         backend,
         sqlite=providers.Singleton(SqliteGroupBacklog, sqlite_path),

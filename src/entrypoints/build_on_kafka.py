@@ -104,6 +104,8 @@ def presence(connection: "KafkaConnection", settings: Settings, clock: SystemClo
     from adapters.kafka_presence import KafkaPresence
 
     return KafkaPresence(connection, presence_topic(settings.kafka.group_prefix), clock)
+
+
 def backlog(connection: "KafkaConnection") -> GroupBacklog:
     from adapters.kafka_backlog import KafkaGroupBacklog
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from domain.discard import CLOCKS_DIFFER_SECONDS
+from entrypoints.cli_manual import ManualCommand
 from entrypoints.cli_options import Invocation, example, with_settings
 from entrypoints.moments import FORMS, epoch_seconds
 from entrypoints.screen import can_ask, who
@@ -37,11 +38,15 @@ def _before(_: click.Context, __: click.Parameter, text: str) -> float:
 
 
 @click.command(
+    cls=ManualCommand,
+    uses=("[broker]", "[sqlite]", "[kafka]", "[[topics]]", "[delivery]"),
+    exit_codes={1: "the log does not answer, or the question was answered with no"},
     epilog=example(
         "herald topics discard transactions --group email --before now --dry-run",
         "herald topics discard transactions --group email --before 2h",
         "herald topics discard transactions --group sms --before 2025-01-31T12:00:00Z --yes",
-    )
+    ),
+    see=("herald lag", "herald status", "docs/howto/stop-a-campaign.md"),
 )
 @click.argument("topic_name", metavar="TOPIC")
 @click.option("--group", required=True, metavar="NAME", help="Whose messages: email or sms.")

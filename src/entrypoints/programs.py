@@ -69,6 +69,7 @@ class Programs:
 
         presence: Presence = Container(settings=settings).presence()
         return presence
+
     def group_backlog(self, settings: "Settings") -> "GroupBacklog":
         """What groups have not finished in the log that these settings name."""
         from containers import Container  # noqa: PLC0415 - quick start

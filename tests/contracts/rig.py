@@ -138,6 +138,8 @@ class Rig(ABC):
     @abstractmethod
     def unreachable_presence(self) -> Presence:
         """One that can neither tell nor see; its time limit is short."""
+
+    @abstractmethod
     def backlog(self) -> GroupBacklog: ...
 
     @abstractmethod

@@ -103,6 +103,7 @@ class KafkaRig(Rig):
 
     def unreachable_presence(self) -> KafkaPresence:
         return KafkaPresence(NOBODY_LISTENS, "nowhere", SystemClock(), timeout_seconds=0.3)
+
     def backlog(self) -> KafkaGroupBacklog:
         return KafkaGroupBacklog(self.connection)
 

@@ -109,6 +109,7 @@ class MemoryRig(Rig):
     def unreachable_presence(self) -> MemoryPresence:
         self.broker.down = True
         return self.presence()
+
     def backlog(self) -> MemoryGroupBacklog:
         return MemoryGroupBacklog(self.broker)
 
