@@ -44,7 +44,7 @@ def _before(_: click.Context, __: click.Parameter, text: str) -> float:
     epilog=example(
         "herald topics discard transactions --group email --before now --dry-run",
         "herald topics discard transactions --group email --before 2h",
-        "herald topics discard transactions --group sms --before 2025-01-31T12:00:00Z --yes",
+        "herald topics discard orders --group sms --before 2025-01-31 --yes",
     ),
     see=("herald lag", "herald status", "docs/howto/stop-a-campaign.md"),
 )
