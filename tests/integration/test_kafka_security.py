@@ -1,9 +1,7 @@
 """A Kafka that wants TLS and a login: in with the right ones, told without a secret with wrong ones."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,43 +16,24 @@ from domain.log import Receipt, Unconfirmed
 from domain.topic import Topic
 from tests.contracts.rig import Reader, eventually_ready, record
 from tests.kafka.cluster import KafkaCluster
+from tests.kafka.guarded import Certificate, guarded, login, make_certificate
 from tests.kafka.rig import KafkaRig
 
 pytestmark = pytest.mark.kafka
 PATIENCE = 40.0
-LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key store for the broker and its certificate for clients, made by the JDK's keytool."""
-    directory = tmp_path_factory.mktemp("tls")
-    store, pem = directory / "broker.p12", directory / "ca.pem"
-    keytool = ["keytool", "-keystore", str(store), "-storepass", "changeit", "-alias", "broker"]
-    make = ["-genkeypair", "-keyalg", "RSA", "-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1"]
-    subprocess.run([*keytool, *make, "-ext", "bc=ca:true"], check=True, capture_output=True)
-    subprocess.run([*keytool, "-exportcert", "-rfc", "-file", str(pem)], check=True, capture_output=True)
-    return store, pem
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
-def guarded_broker(certificate: tuple[Path, Path]) -> Iterator[KafkaCluster]:
+def guarded_broker(certificate: Certificate) -> Iterator[KafkaCluster]:
     cluster = KafkaCluster(1)
-    [node] = cluster.nodes
     cluster.settings = {
-        "listeners": f"SASL_SSL://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
-        "advertised.listeners": f"SASL_SSL://127.0.0.1:{node.port}",
-        "listener.security.protocol.map": "SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "SASL_SSL",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "sasl.mechanism.inter.broker.protocol": "PLAIN",
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": (
-            f'{LOGIN} username="herald" password="right" user_herald="right";'
-        ),
-        "ssl.keystore.location": str(certificate[0]),
-        "ssl.keystore.password": "changeit",
-        "ssl.truststore.location": str(certificate[0]),
-        "ssl.truststore.password": "changeit",
+        **guarded(cluster.nodes[0], certificate),
+        **login("PLAIN", "herald", "right", 'user_herald="right"'),
     }
     cluster.answers_plainly = False
     with cluster:
@@ -62,14 +41,14 @@ def guarded_broker(certificate: tuple[Path, Path]) -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture
-def connection(guarded_broker: KafkaCluster, certificate: tuple[Path, Path]) -> KafkaConnection:
+def connection(guarded_broker: KafkaCluster, certificate: Certificate) -> KafkaConnection:
     return KafkaConnection(
         bootstrap_servers=guarded_broker.bootstrap_servers,
         security_protocol="SASL_SSL",
         sasl_mechanism="PLAIN",
         sasl_username="herald",
         sasl_password="right",
-        ssl_ca_file=str(certificate[1]),
+        ssl_ca_file=str(certificate.pem),
     )
 
 

@@ -71,7 +71,8 @@ class KafkaCluster:
     `lifeline`: a file; the nodes live as long as some process holds a shared `flock` on it. Given from
     outside, the cluster outlives its starter while others hold it; by default it is this object's own.
     `settings`: more server properties, and `own` those of single nodes by their number. `cluster_id`: any by
-    default. `answers_plainly`: False where a node wants TLS, so that only its open port can be waited for.
+    default. `format_options`: of the tool that formats a node's disk. `answers_plainly`: False where a node
+    wants TLS, so that only its open port can be waited for.
     """
 
     size: int = 1
@@ -79,6 +80,7 @@ class KafkaCluster:
     settings: dict[str, str] = field(default_factory=dict)
     own: dict[int, dict[str, str]] = field(default_factory=dict)
     cluster_id: str = field(default_factory=random_id)
+    format_options: tuple[str, ...] = ()
     answers_plainly: bool = True
     directory: Path = field(init=False)
     nodes: list[Node] = field(init=False)
@@ -148,7 +150,8 @@ class KafkaCluster:
         node.directory.mkdir(parents=True)
         properties = node.directory / "server.properties"
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(node).items()))
-        _run("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(properties), path=path)
+        options = ("-t", self.cluster_id, "-c", str(properties), *self.format_options)
+        _run("kafka.tools.StorageTool", "format", *options, path=path)
 
     def _properties(self, node: Node) -> dict[str, str]:
         voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self.nodes)

@@ -17,7 +17,7 @@ import pytest
 from tests.kafka.cluster import KafkaCluster, answers, hold
 from tests.kafka.jars import ADDRESS_VARIABLE, reason_for_no_kafka, reason_for_no_nodes
 
-NODE_FIXTURES = {"own_broker", "three_brokers", "guarded_broker"}
+NODE_FIXTURES = {"own_broker", "three_brokers", "guarded_broker", "strict_broker"}
 NOT_RUN = pytest.StashKey[int]()
 
 

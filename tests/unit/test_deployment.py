@@ -219,18 +219,24 @@ def test_nothing_but_what_the_build_copies_is_sent_to_it() -> None:
 
 
 def shown_environments() -> Iterator[Any]:
-    """The blocks of pages that give settings as an environment: `HERALD_X__Y=value`, a line each."""
+    """What pages give as an environment, `HERALD_X__Y=value`: each block beside those before it."""
     for path in pages.READ_BY_PEOPLE:
+        given: dict[str, str] = {}
         for number, block in enumerate(pages.blocks(path.read_text(), "sh", "ini", "env", "")):
             pairs = re.findall(r"""(HERALD_\w+)=('[^']*'|"[^"]*"|\S*)""", block)
-            given = {name: value.strip("'\"") for name, value in pairs if "$" not in value}
-            if given:
-                yield pytest.param(given, id=f"{path.name}-{number}")
+            shown = {name: value.strip("'\"") for name, value in pairs if "$" not in value}
+            given |= shown
+            if shown:
+                yield pytest.param(dict(given), id=f"{path.name}-{number}")
 
 
 @pytest.mark.parametrize("given", list(shown_environments()))
-def test_the_values_that_a_page_shows_are_right(given: Mapping[str, str]) -> None:
-    texts = {name: value for name, value in given.items() if not _is_read_from_a_file(name)}
+def test_the_values_that_a_page_shows_are_right(given: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "value").write_text("x")
+    texts = {
+        name: str(tmp_path / "value") if _is_read_from_a_file(name) else value
+        for name, value in given.items()
+    }
 
     loaded(texts)
 
