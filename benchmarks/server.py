@@ -76,6 +76,7 @@ def api_parts(container: Container) -> ApiParts:
         version="benchmark",
         board=container.board(),
         log="memory",
+        asyncapi={},
     )
 
 

@@ -34,14 +34,24 @@ from domain.status import MessageStatus
 from domain.topic import Topic, TopicPlan
 from domain.tracing import Tracer
 from entrypoints.api_keys import KeyRing, NoKeys, parse_keys
+from entrypoints.asyncapi import asyncapi_document
 from entrypoints.http_api import ApiParts, create_app
 from entrypoints.metrics import render_produce_metrics
+from entrypoints.settings_model import Settings
 from tests.fakes import FakeClock
 
 TOPICS = {
     "transactions": Topic(name="transactions", partitions=6),
     "refunds": Topic(name="refunds", partitions=1, groups=("email",)),
 }
+SETTINGS = Settings.model_validate(
+    {
+        "topics": [
+            {"name": topic.name, "partitions": topic.partitions, "groups": topic.groups}
+            for topic in TOPICS.values()
+        ]
+    }
+)
 # The keys "shop" and "all".
 KEYS = KeyRing(
     parse_keys(f"shop {sha256(b'shop').hexdigest()} transactions\nall {sha256(b'all').hexdigest()} *", "keys")
@@ -99,6 +109,7 @@ class MemoryApi:
             counts=self.counts,
             clock=self.clock,
             version="1.2.3",
+            asyncapi=asyncapi_document("1.2.3", SETTINGS),
         )
         self.parts = replace(self.parts, **options)
         self.app = create_app(self.parts, hot=hot)

@@ -16,6 +16,7 @@ from domain.errors import HeraldError
 from domain.topic import Topic
 from entrypoints.api_keys import KeyRing, Keys, KeysFile, NoKeys, keys_given
 from entrypoints.api_server import ApiServer
+from entrypoints.asyncapi import asyncapi_document
 from entrypoints.boot_topics import apply_topics_at_boot, topics_made_elsewhere
 from entrypoints.child_process import ParentLink, tell_when_ready
 from entrypoints.http_api import ApiParts, create_app
@@ -146,6 +147,7 @@ class ApiProcess:
             clock=self._container.clock(),
             tracer=self._container.tracer(),
             version=herald_version(),
+            asyncapi=asyncapi_document(herald_version(), settings),
             replay_seconds=settings.api.publish_timeout_seconds,
             topics=[topic.name for topic in settings.topics],
             keys=self._keys(),

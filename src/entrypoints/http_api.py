@@ -1,7 +1,7 @@
 """The produce API as one ASGI application. Litestar routes, a front door before them."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -49,7 +49,8 @@ class ApiParts:
 
     `lifespan` opens what the API needs and closes it again. `unready`: why the log does not answer, in a
     few words, or None. `list_topics` may raise `LogUnavailable`. `render_metrics` gives Prometheus text.
-    `log`: which kind it is. `replay_seconds`: the longest that one call sends dead letters again.
+    `asyncapi`: the document of the topics. `log`: which kind it is.
+    `replay_seconds`: the longest that one call sends dead letters again.
     """
 
     decode: RequestDecoder
@@ -68,6 +69,7 @@ class ApiParts:
     clock: Clock
     version: str
     log: str
+    asyncapi: Mapping[str, Any]
     replay_seconds: float = 8.0
     tracer: Tracer | None = None
     max_body_bytes: int = 65_536
@@ -86,6 +88,7 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
         unready=parts.unready,
         render_metrics=parts.render_metrics,
         document=_document(parts),
+        asyncapi=parts.asyncapi,
     )
     posts = [_post(path, endpoint) for path, endpoint in endpoints.items()]
     gets = [_get(path, page) for path, page in pages.by_path().items()]

@@ -60,6 +60,11 @@ def _paths(topics: Sequence[str], max_messages: int, *, keyed: bool) -> Json:
         "/schema/openapi.json": {
             "get": _get("openapi", "This document", {"type": "object"}, guarded),
         },
+        "/schema/asyncapi.json": {
+            "get": _get(
+                "asyncapi", "The topics and their records, as AsyncAPI 3", {"type": "object"}, guarded
+            ),
+        },
     }
 
 

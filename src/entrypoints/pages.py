@@ -24,7 +24,7 @@ WEB_PAGES: Mapping[str, Callable[[], WebPage]] = {
 
 
 class Pages:
-    """One method for each page. `document` is the OpenAPI document."""
+    """One method for each page. `document` is the OpenAPI document, `asyncapi` that of the topics."""
 
     def __init__(
         self,
@@ -32,10 +32,12 @@ class Pages:
         unready: Callable[[], Awaitable[str | None]],
         render_metrics: Callable[[], Awaitable[bytes]],
         document: Mapping[str, Any],
+        asyncapi: Mapping[str, Any],
     ) -> None:
         self._unready = unready
         self._render_metrics = render_metrics
         self._document = _json(document)
+        self._asyncapi = _json(asyncapi)
         self._older_document = answer(200, JSON, as_openapi_3_0(document))
 
     def by_path(self) -> dict[str, Page]:
@@ -45,6 +47,7 @@ class Pages:
             "/health/ready": self.ready,
             "/metrics": self.metrics,
             "/schema/openapi.json": self.document,
+            "/schema/asyncapi.json": self.topics_document,
             PAGE_DOCUMENT: self.older_document,
             **{path: partial(_web, load) for path, load in WEB_PAGES.items()},
         }
@@ -62,6 +65,9 @@ class Pages:
 
     async def document(self) -> Answer:
         return self._document
+
+    async def topics_document(self) -> Answer:
+        return self._asyncapi
 
     async def older_document(self) -> Answer:
         return self._older_document

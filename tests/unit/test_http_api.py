@@ -10,7 +10,14 @@ from entrypoints.metrics import render_produce_metrics
 from tests.api_parts import VALID, MemoryApi, shared_api
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-PAGES = ["/api/v1/topics", "/metrics", "/schema/openapi.json", "/docs", "/docs/openapi-3.0.json"]
+PAGES = [
+    "/api/v1/topics",
+    "/metrics",
+    "/schema/openapi.json",
+    "/schema/asyncapi.json",
+    "/docs",
+    "/docs/openapi-3.0.json",
+]
 
 
 @pytest.fixture(params=[True, False], ids=["hot path", "Litestar route"])
