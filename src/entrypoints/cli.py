@@ -15,9 +15,10 @@ from entrypoints.cli_dead_letters import dead_letters
 from entrypoints.cli_doctor import doctor
 from entrypoints.cli_drill import drill
 from entrypoints.cli_health import health
+from entrypoints.cli_lag import lag
 from entrypoints.cli_manual import ManualGroup, colour
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
-from entrypoints.cli_status import lag, status
+from entrypoints.cli_status import status
 from entrypoints.cli_topics import topics
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""`herald status` and `herald lag`: what became of a message, and how far the groups are behind."""
+"""`herald status`: what became of a message."""
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -15,19 +16,27 @@ from entrypoints.tables import show_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
-    from domain.lag import Lag
     from domain.status import MessageStatus
     from entrypoints.settings import Loaded
     from entrypoints.settings_model import Settings
 
-_USES = ("[broker]", "[sqlite]", "[kafka]", "[[topics]]")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+STATES = {
+    "accepted": "in the log, and not tried yet",
+    "retrying": "a try failed; it is tried again by itself",
+    "uncertain": "the answer to the last try was lost; it is sent again, with the same id for the provider",
+    "sent": "accepted by the server or the provider; whether it reached the person they know",
+    "dead": "given up; see herald dead-letters",
+    "expired": "not sent any more: its time had passed, or it was discarded",
+    "skipped": "it has no address for this channel",
+}
 
 
 @click.command(
     cls=ManualCommand,
-    uses=(*_USES, "[status]"),
+    uses=("[broker]", "[sqlite]", "[kafka]", "[status]", "[[topics]]"),
     exit_codes={1: "the message is not known, or the log does not answer"},
     see=("herald dead-letters", "docs/reference/http.md"),
     epilog=example(
@@ -75,31 +84,14 @@ def status(
     columns = ["group", "state", "attempts", "answers lost", "since", "reason", "provider's id"]
     rows = [_delivery_row(group, one) for group, one in answer["deliveries"].items()]
     show_table(columns, rows, whole=["since", "provider's id"])
+    _explain({one["state"] for one in answer["deliveries"].values()})
     return 0
 
 
-@click.command(
-    cls=ManualCommand,
-    uses=_USES,
-    epilog=example("herald lag", "herald lag --json"),
-    see=("herald doctor", "herald status"),
-)
-@with_settings
-@as_json
-def lag(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
-    """How far each group is behind.
-
-    It is read from the log itself: neither the API nor a consumer has to run.
-    """
-    from application.lag import lag_answer  # noqa: PLC0415 - quick start
-
-    lags = asyncio.run(_lags(invocation, loaded.settings))
-    if as_json:
-        click.echo(json.dumps(lag_answer(lags), ensure_ascii=False))
-        return 0
-    columns = ["group", "topic", "partition", "end", "committed", "lag", "deferred", "oldest unfinished"]
-    show_table(columns, [_lag_row(one) for one in lags], whole=["topic"])
-    return 0
+def _explain(states: "AbstractSet[str]") -> None:
+    """What the states above mean, for a person; a pipe gets the table alone."""
+    if sys.stdout.isatty():
+        click.echo("".join(f"\n{state}: {means}" for state, means in STATES.items() if state in states))
 
 
 def _topics(settings: "Settings", topic: str | None) -> frozenset[str] | None:
@@ -127,14 +119,6 @@ async def _status(
     return found
 
 
-async def _lags(invocation: Invocation, settings: "Settings") -> "Sequence[Lag]":
-    from adapters.system_clock import SystemClock  # noqa: PLC0415 - quick start
-    from application.lag import ReadLags  # noqa: PLC0415 - quick start
-
-    async with invocation.programs.group_lags(settings) as lags:
-        return await ReadLags(lags, settings.configured_topics(), SystemClock())()
-
-
 def _show_story(story: "Sequence[Mapping[str, object]]") -> None:
     columns = ["at", "group", "event", "attempts", "answers lost", "reason", "provider's id", "dead letter"]
     show_table(columns, list(map(_step_row, story)), whole=["at", "provider's id", "dead letter"])
@@ -152,17 +136,3 @@ def _step_row(step: "Mapping[str, object]") -> list[str]:
 def _delivery_row(group: str, delivery: "Mapping[str, object]") -> list[str]:
     shown = [delivery[name] for name in ("state", "attempts", "uncertain_attempts", "updated_at")]
     return [group, *map(str, shown), str(delivery["reason"] or ""), str(delivery["provider_id"] or "")]
-
-
-def _lag_row(lag: "Lag") -> list[str]:
-    committed = "never" if lag.committed is None else str(lag.committed)
-    numbers = (lag.lag, lag.deferred)
-    oldest = _age(lag.oldest_unfinished_seconds) if any(numbers) else ""
-    return [lag.group, lag.topic, str(lag.partition), str(lag.end), committed, *map(str, numbers), oldest]
-
-
-def _age(seconds: float) -> str:
-    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.1f} {name}"
-    return f"{seconds:.1f} s"

@@ -51,6 +51,8 @@ def _show_on_terminal(
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
+    from entrypoints.colours import style_of  # noqa: PLC0415 - see above
+
     console = Console(file=stream, highlight=False, width=width)
     widths = _fitting(columns, rows, whole, console.width)
     if widths is None:
@@ -61,7 +63,8 @@ def _show_on_terminal(
         table.add_column(column, overflow="fold", width=wide)
     for row in rows:
         # As Text, for a value may hold what rich takes for markup.
-        table.add_row(*(Text(cell) for cell in row))
+        cells = zip(columns, row, strict=True)
+        table.add_row(*(Text(cell, style=style_of(column, cell)) for column, cell in cells))
     console.print(table)
 
 

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -99,3 +102,27 @@ async def test_topics_that_are_missing_are_wrong_and_not_made(kafka_site: Site) 
     assert found["log"][0]["state"] == "ok"
     assert found["topics"] == again["topics"]
     assert found["topics"][0]["remedy"] == "run 'herald topics apply'"
+
+
+def test_watching_ends_with_its_reader_and_with_ctrl_c(tmp_path: Path) -> None:
+    environ = {**os.environ, "HERALD_SQLITE__PATH": str(tmp_path / "herald.db")}
+    subprocess.run([*HERALD, "topics", "apply"], cwd=tmp_path, env=environ, check=True, capture_output=True)
+    command = [*HERALD, "lag", "--watch", "--json"]
+    pipe = subprocess.PIPE
+
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=pipe, stderr=pipe) as read_on:
+        assert read_on.stdout is not None
+        first = json.loads(read_on.stdout.readline())
+        read_on.send_signal(signal.SIGINT)
+        _, said = read_on.communicate(timeout=30)
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=pipe, stderr=pipe) as left_alone:
+        assert left_alone.stdout is not None
+        left_alone.stdout.readline()
+        left_alone.stdout.close()
+        code = left_alone.wait(30)
+        assert left_alone.stderr is not None
+        complaint = left_alone.stderr.read()
+
+    assert len(first["lag"]) == 12
+    assert (read_on.returncode, said) == (0, b"")
+    assert (code, complaint) == (1, b"")

@@ -150,6 +150,7 @@ RUN = [
     one
     for one in EXAMPLES
     if any(" ".join(words_of(str(one.values[0]))).startswith(name) for name in HARMLESS)
+    and "--watch" not in str(one.values[0])
 ]
 
 

@@ -2,6 +2,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,17 @@ from application.lag import ReadLags, lag_answer
 from application.status import ReadStatus, status_answer, story_answer
 from domain.ledger import Deferral, LedgerRecord, State
 from domain.log import NewRecord, Position, Record, Shard
+from domain.status import DeliveryState
 from domain.topic import TopicPlan
 from domain.view_ports import GroupLags, StatusView
 from entrypoints.cli import main
+from entrypoints.cli_lag import WATCH_SECONDS, look_again
 from entrypoints.cli_options import Invocation
+from entrypoints.cli_status import STATES
 from entrypoints.programs import Programs
 from entrypoints.settings import Settings
 from tests.fakes import FakeClock
+from tests.unit.test_tables import Terminal
 
 TOPICS = '[{"name": "orders", "partitions": 2}, {"name": "refunds", "partitions": 1, "groups": ["email"]}]'
 SHARD = Shard("orders", 1)
@@ -199,6 +204,39 @@ def test_lag_shows_each_group_s_partitions(programs: OneLog, capsys: pytest.Capt
     assert table[2][:7] == ["email", "orders", "1", "1", "never", "1", "0"]
     assert re.fullmatch(r"\d+\.\d s", table[2][7])
     assert table[5] == ["sms", "orders", "1", "1", "1", "0", "0"]
+
+
+def test_on_a_terminal_the_states_are_explained(programs: OneLog) -> None:
+    with redirect_stdout(Terminal()) as shown:
+        call(programs, "status", "r-1")
+
+    assert f"\nretrying: {STATES['retrying']}\n" in shown.getvalue()
+    assert f"\nskipped: {STATES['skipped']}\n" in shown.getvalue()
+    assert STATES["dead"] not in shown.getvalue()
+
+
+def test_every_state_has_its_explanation() -> None:
+    assert list(STATES) == list(DeliveryState)
+
+
+async def test_watching_shows_it_again_and_a_log_that_is_away_is_told_and_asked_again(
+    programs: OneLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = FakeClock()
+    shown: list[int] = []
+    read = ReadLags(MemoryGroupLags(programs.broker), topics_of(programs).configured_topics(), clock)
+
+    watching = asyncio.create_task(look_again(read, lambda lags: shown.append(len(lags)), clock))
+    await clock.advance(WATCH_SECONDS)
+    programs.broker.down = True
+    await clock.advance(WATCH_SECONDS)
+    programs.broker.down = False
+    await clock.advance(WATCH_SECONDS)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+    assert shown == [5, 5, 5]
+    assert capsys.readouterr().err == "the log does not answer\n"
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(150.0, "2.5 min"), (7_300.0, "2.0 h"), (259_300.0, "3.0 d")])

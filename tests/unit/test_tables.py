@@ -1,7 +1,15 @@
+import os
 import re
+import subprocess
+import sys
 from io import StringIO
+from pathlib import Path
+
+import pytest
 
 from entrypoints.tables import show_table
+
+ROOT = Path(__file__).parents[2]
 
 
 class Terminal(StringIO):
@@ -68,3 +76,47 @@ def test_a_table_that_is_as_wide_as_the_terminal_is_a_table() -> None:
     show_table(["id", "n"], [["1234567", "1"]], whole=["id", "n"], stream=out, width=10)
 
     assert out.lines() == ["id       n", "1234567  1"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "code"),
+    [
+        ("state", "dead", "1;31"),
+        ("health", "unwell", "1;31"),
+        ("exists", "no", "1;31"),
+        ("state", "retrying", "33"),
+        ("lag", "12", "33"),
+        ("state", "sent", "32"),
+        ("lag", "0", ""),
+        ("reason", "dead", ""),
+    ],
+)
+def test_on_a_terminal_trouble_is_red_and_what_to_look_at_is_yellow(
+    column: str, cell: str, code: str
+) -> None:
+    out = Terminal()
+
+    show_table([column], [[cell]], stream=out, width=80)
+
+    row = out.getvalue().splitlines()[1]
+    assert (f"\x1b[{code}m{cell}" if code else cell) in row
+    assert ("\x1b" in row) == bool(code)
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
+def test_who_wants_no_colour_gets_none(variable: str) -> None:
+    """Asked in a process of its own, for the environment is the process's."""
+    program = (
+        "import sys; from tests.unit.test_tables import Terminal; from entrypoints.tables import show_table;"
+        "out = Terminal(); show_table(['state'], [['dead']], stream=out); sys.stdout.write(out.getvalue())"
+    )
+    path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "TERM": "xterm", variable: "dumb"}
+
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environ, check=True
+    ).stdout
+
+    assert b"dead" in shown
+    assert b"\x1b[31" not in shown
+    assert b";31m" not in shown
