@@ -6,13 +6,14 @@ from pathlib import Path
 
 from adapters.disk_probe import DiskProbe
 from application.doctor import Check, Doctor
-from application.doctor_checks import RETENTION, TOPICS, LookAtRetention, LookAtTopics
+from application.doctor_checks import RETENTION, TOPICS, LookAtConsumers, LookAtRetention, LookAtTopics
 from containers import Container
 from domain.diagnosis import Seen, unknown
 from domain.view_ports import Probe
 from entrypoints.doctor_ports import PortsProbe
-from entrypoints.run_all import ports_of
+from entrypoints.run_all import ports_of, started_groups
 from entrypoints.settings_model import Settings
+from entrypoints.version import herald_version
 
 # Each step of a look has its own limit, a few seconds; these are for what gets round it.
 LOG_SECONDS = 15.0
@@ -33,6 +34,7 @@ def doctor(settings: Settings, wrong_sections: AbstractSet[str]) -> Doctor:
     log = Check(names=("log",), look=container.log_probe().look, seconds=LOG_SECONDS)
     others = [
         unless_wrong(_LOG_SECTIONS, _topics(settings)),
+        unless_wrong(_LOG_SECTIONS, _consumers(settings)),
         unless_wrong(_LOG_SECTIONS, _retention(settings)),
         unless_wrong({"smtp"}, _other(("mail server",), container.mail_probe())),
         unless_wrong({"sms"}, _other(("sms provider",), container.sms_probe())),
@@ -53,6 +55,13 @@ def _topics(settings: Settings) -> Check:
     container = Container(settings=settings)
     topics = LookAtTopics(container.apply_topics(), warns_of_single_copies=_is_on_kafka(settings))
     return _of_log((TOPICS,), container, topics.look)
+
+
+def _consumers(settings: Settings) -> Check:
+    container = Container(settings=settings)
+    groups = started_groups(settings)
+    consumers = LookAtConsumers(container.presence(), groups, herald_version(), container.clock())
+    return Check(names=consumers.names, look=consumers.look, seconds=OF_LOG_SECONDS, of_log=True)
 
 
 def _retention(settings: Settings) -> Check:

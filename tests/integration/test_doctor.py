@@ -15,7 +15,7 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_probe import KafkaProbe
 from domain.diagnosis import FindingState
 from domain.topic import Topic
-from tests.site import HERALD, Site, free_ports
+from tests.site import HERALD, Site, eventually, free_ports
 
 TOPIC = Topic(name="orders", partitions=1)
 
@@ -49,21 +49,33 @@ async def test_a_herald_that_works_is_well_and_each_part_that_is_down_is_wrong(a
     await any_site.post_many(3)
     assert await any_site.arrived(3, 3)
 
+    async def told_that_they_work() -> bool:
+        """A process tells every few seconds, the first time before it has joined."""
+        return states((await examine(any_site))[1])["consumers email"] == {"ok"}
+
+    assert await eventually(told_that_they_work)
     code, well = await examine(any_site)
     await any_site.outage(email="down", sms="busy")
+    await any_site.post(request_id="held-up")
+    assert await any_site.metric_reaches("email", "herald_channel_up", 0, at_most=True)
+    texts = any_site.running[-1]
+    texts.terminate()
+    await asyncio.to_thread(texts.wait, 30)
     worse_code, worse = await examine(any_site)
 
     assert {name: found for name, found in states(well).items() if found != {"ok"}} == (
         {"topics": {"warning"}} if on_kafka else {}  # the tests' Kafka has one broker, so one copy of each
     )
     assert (code, worse_code) == (0, 1)
-    assert {name for name, found in states(worse).items() if "wrong" in found} - {
+    assert {name for name, found in states(worse).items() if "wrong" in found} == {
         "channel email",
-        "channel sms",
-    } == {
+        "consumers sms",
         "mail server",
         "sms provider",
     }
+    assert well["consumers email"][0]["says"].startswith("1 process: ")
+    assert "connecting: " in worse["channel email"][0]["says"]
+    assert worse["consumers sms"][0]["remedy"] == "start 'herald consumer sms'"
     assert "HTTP 429" in worse["sms provider"][0]["says"]
 
 
