@@ -4,7 +4,7 @@ Of each letter a few small things are held, never its value: the log is read onc
 then read at its positions.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,11 +67,11 @@ class LetterIndex:
             before = replays_before(letter.record.headers)
             if known is not None:
                 self._count(source, -1)
+            self._put_in_order(source, known, letter.failed_at)
             self._entries[source] = _Entry(
                 position, letter.failed_at, letter.reason.value, letter.record.key, before
             )
             self._count(source, 1)
-            self._sorted = None
 
     def note(self, source: Source, replay: Replay) -> None:
         self._count(source, -1)
@@ -131,6 +131,15 @@ class LetterIndex:
         if self._sorted is None:
             self._sorted = sorted((entry.failed_at, *source) for source, entry in self._entries.items())
         return self._sorted
+
+    def _put_in_order(self, source: Source, known: _Entry | None, failed_at: float) -> None:
+        """Letters come nearly in order: that is cheap, and to sort all anew for each page is not."""
+        order = self._sorted
+        if order is None:
+            return
+        if known is not None:
+            del order[bisect_left(order, (known.failed_at, *source))]
+        insort(order, (failed_at, *source))
 
     def _first_after(self, order: Sequence[tuple[float, int, int]], after: LetterPlace) -> int:
         return bisect_right(

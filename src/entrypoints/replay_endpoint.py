@@ -1,5 +1,6 @@
 """POST /api/v1/dead-letters/replay: sends dead letters again, some in each call."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,8 +28,12 @@ NOBODY = "board"
 """Who put a letter back where no keys are set."""
 
 _FOREIGN = Problem(
-    ProblemKind.FOREIGN_ORIGIN, "A page of another site may not send dead letters again: use Herald's own."
+    ProblemKind.FOREIGN_ORIGIN,
+    "The page's Origin is not the Host that was asked; a proxy in between must pass the Host header on.",
 ).answer()
+
+
+_log = logging.getLogger("herald.api")
 
 
 class ReplayEndpoint:
@@ -57,17 +62,25 @@ class ReplayEndpoint:
 
     async def _answer(self, body: dict[str, Any], topics: frozenset[str], grant: Grant) -> Answer:
         until = _seconds(body["until"]) if body.get("until") else self._clock.now()
+        by = grant.name or NOBODY
         strangers = [one for one in body.get("ids") or () if not _is_of(one, topics)]
         chosen = _chosen(body, topics, until, strangers)
         try:
             if body.get("dry_run"):
                 portion = Portion(await self._replay.survey(chosen))
             else:
-                portion = await self._replay(chosen, by=grant.name or NOBODY)
+                portion = await self._replay(chosen, by=by)
+                _tell(portion, by)
         except HeraldError as error:
             return unavailable(error)
         told = {**_counts(portion.counts, strangers), "remaining": portion.remaining, "until": _time(until)}
         return answer(200, JSON, msgspec.json.encode(told))
+
+
+def _tell(portion: Portion, by: str) -> None:
+    counts = portion.counts
+    extra = {"action": "dead_letters_replayed", "by": by, "replayed": counts.replayed}
+    _log.info("Dead letters were sent again", extra={**extra, "failed": counts.failed})
 
 
 def is_foreign(headers: RawHeaders) -> bool:

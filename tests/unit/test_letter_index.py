@@ -73,6 +73,17 @@ def test_a_hundred_thousand_letters_take_little_memory_and_none_of_their_values(
     assert peak < 100_000_000
 
 
+def test_letters_that_come_after_a_look_are_found_in_order_too() -> None:
+    index = LetterIndex("transactions", "email")
+    for offset, failed_at in ((1, 5.0), (2, 3.0)):
+        index.add(letter(offset, failed_at), offset)
+    before = offsets(index)
+    for offset, failed_at in ((3, 4.0), (2, 9.0), (4, 1.0), (2, 9.0)):
+        index.add(letter(offset, failed_at), offset + 10)
+
+    assert (before, offsets(index)) == ([2, 1], [4, 3, 1, 2])
+
+
 def test_what_is_forgotten_is_not_counted() -> None:
     index = LetterIndex("transactions", "email")
     for position in range(4):
