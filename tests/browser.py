@@ -33,7 +33,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_PATIENCE = 10_000  # ms, for what a page is waited for
+_PATIENCE = 20_000  # ms, for what a page is waited for: other tests share the machine
 _INSIDE = {"data", "blob", "about"}  # schemes that ask nobody
 
 
@@ -104,8 +104,9 @@ async def browser() -> AsyncIterator["Browser"]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    from playwright.async_api import async_playwright  # noqa: PLC0415 - half a second, for these tests alone
+    from playwright.async_api import async_playwright, expect  # noqa: PLC0415 - half a second, for these tests alone
 
+    expect.set_options(timeout=_PATIENCE)
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield running

@@ -69,8 +69,7 @@ async def test_the_key_is_used_unasked_after_a_reload_and_asked_for_once_it_is_f
     await expect(page.locator("#swagger-ui .info")).to_be_visible()
     await page.reload()
     await expect(page.locator("#swagger-ui .info")).to_be_visible()
-    await page.evaluate("sessionStorage.removeItem('herald-key')")
-    await page.reload()
+    await page.get_by_role("button", name="Forget key").click()
 
     await expect(page.get_by_label("Key")).to_be_focused()
 

@@ -1,10 +1,15 @@
 import re
+import subprocess
+import sys
 from base64 import b64encode
 from hashlib import sha256
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-from entrypoints.web_page import PagePolicy, WebPage, assembled, web_page
+from entrypoints.web_page import WEB, PagePolicy, WebPage, assembled, web_page
+from tests.pages import ROOT
 
 FILES = {
     "look.css": "p { color: red }",
@@ -79,3 +84,14 @@ def test_every_page_of_the_package_has_what_it_names() -> None:
 
     assert "--ground" in text
     assert "sessionStorage" in text
+
+
+def test_a_built_package_brings_every_file_of_the_pages(tmp_path: Path) -> None:
+    script = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    built = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    with ZipFile(tmp_path / built.stdout.splitlines()[-1]) as wheel:
+        packed = {Path(name).name for name in wheel.namelist() if name.startswith("entrypoints/web/")}
+
+    assert packed == {path.name for path in WEB.iterdir()}

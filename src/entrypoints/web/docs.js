@@ -1,9 +1,18 @@
+const KEY = "herald-key";
+
 // The key that opened this page goes with every request tried on it, unless another one is given under "Authorize".
 function withKey(request) {
-  const key = sessionStorage.getItem("herald-key");
+  const key = sessionStorage.getItem(KEY);
   if (key && !request.headers.Authorization) request.headers.Authorization = `Bearer ${key}`;
   return request;
 }
+
+const forget = document.querySelector("#forget-key");
+forget.hidden = sessionStorage.getItem(KEY) === null;
+forget.addEventListener("click", () => {
+  sessionStorage.removeItem(KEY);
+  location.reload();
+});
 
 globalThis.SwaggerUIBundle({
   url: "/docs/openapi-3.0.json",

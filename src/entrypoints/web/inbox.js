@@ -1,11 +1,10 @@
 // The list: what arrives comes on top, older ones are loaded when asked for, the server searches.
 
 const { Refused, ask, askJson, confirmed, copyButton, el, every, find, number, shortcuts, toast } = globalThis.herald;
-const { openMessage, showServices } = globalThis;
+const { openMessage, readMarks, showServices } = globalThis;
 
 const PAGE = 50;
 const MOST_ROWS = 1000; // the oldest rows go first; they can be loaded again
-const READ = "herald-inbox-read"; // {run, below, numbers}: everything up to `below` was read, and these
 
 const EXAMPLE = JSON.stringify({
   topic_name: "transactions", email: "ada@example.com", phone: "+12025550143", message_body: "Your payment arrived.",
@@ -24,41 +23,14 @@ let kind = "";
 let words = "";
 let generation = 0; // goes up when another list is wanted: answers for an older one are dropped
 let services = {};
-let read = { below: 0, numbers: new Set() };
 let openedNumber = 0;
 
 // Read and unread ----------------------------------------------------------------------------------
 
-function loadRead() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(READ));
-    if (kept?.run === run) return { below: kept.below, numbers: new Set(kept.numbers) };
-  } catch {
-    // Not ours, or not allowed: everything counts as unread.
-  }
-  return { below: 0, numbers: new Set() };
-}
-
-function saveRead() {
-  try {
-    localStorage.setItem(READ, JSON.stringify({ run, below: read.below, numbers: [...read.numbers] }));
-  } catch {
-    // Then it is known until the page is left.
-  }
-}
-
-const isRead = (messageNumber) => messageNumber <= read.below || read.numbers.has(messageNumber);
-
-function markRead(messageNumber) {
-  if (!isRead(messageNumber)) read.numbers.add(messageNumber);
-  saveRead();
-  showRead();
-}
-
 function showRead() {
   let unread = 0;
   for (const row of rows.querySelectorAll(".row")) {
-    const fresh = !isRead(Number(row.dataset.number));
+    const fresh = !readMarks.has(Number(row.dataset.number));
     row.classList.toggle("unread", fresh);
     row.querySelector(".state").textContent = fresh ? "Unread. " : "";
     unread += fresh;
@@ -128,8 +100,8 @@ function markOpened() {
 
 function startAnew(answer) {
   run = answer.run;
-  read = loadRead();
-  if (openedNumber) markRead(openedNumber); // it was opened before the inbox had told which one it is
+  readMarks.begin(run);
+  if (openedNumber) readMarks.add(openedNumber); // it was opened before the inbox had told which one it is
   rows.replaceChildren();
   newest = 0;
   showNext(null);
@@ -233,7 +205,8 @@ async function follow() {
       el("header", {}, el("button", { type: "button", class: "back small", onclick: close }, "Back"), el("h1", {}, title)),
       ...elements);
     opened.scrollTop = 0;
-    markRead(wanted);
+    readMarks.add(wanted);
+    showRead();
   } catch (error) {
     if (openedNumber !== wanted) return;
     const gone = error instanceof Refused && error.status === 404;
@@ -249,7 +222,7 @@ window.addEventListener("hashchange", follow);
 
 function move(step) {
   const all = [...rows.querySelectorAll(".row")];
-  const here = all.indexOf(document.activeElement.closest?.(".row") ?? find('[aria-current="true"]', rows));
+  const here = all.indexOf(document.activeElement.closest(".row") ?? find('[aria-current="true"]', rows));
   const row = all[here < 0 ? 0 : Math.min(Math.max(here + step, 0), all.length - 1)];
   if (!row) return;
   row.focus();
@@ -284,6 +257,11 @@ async function deleteAll() {
   }
 }
 
+search.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" && event.key !== "ArrowDown") return;
+  event.preventDefault();
+  move(0);
+});
 let typing = 0;
 search.addEventListener("input", () => {
   clearTimeout(typing);
@@ -298,8 +276,7 @@ for (const button of document.querySelectorAll("[data-kind]")) {
 }
 older.addEventListener("click", () => loadOlder().catch((error) => toast(error.message, "bad")));
 find("#all-read").addEventListener("click", () => {
-  read = { below: newest, numbers: new Set() };
-  saveRead();
+  readMarks.addAll(newest);
   showRead();
 });
 find("#delete-all").addEventListener("click", deleteAll);

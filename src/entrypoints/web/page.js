@@ -163,12 +163,11 @@ function every(seconds, work) {
 
 // Telling and asking the person --------------------------------------------------------------------
 
+// There from the start: what comes into being together with its words is not read out.
+const toasts = el("div", { id: "toasts", class: "toasts", role: "status", "aria-live": "polite" });
+document.body.append(toasts);
+
 function toast(words, kind = "") {
-  let toasts = find("#toasts");
-  if (!toasts) {
-    toasts = el("div", { id: "toasts", class: "toasts", role: "status", "aria-live": "polite" });
-    document.body.append(toasts);
-  }
   const shown = el("div", { class: `toast ${kind}` }, words);
   toasts.append(shown);
   setTimeout(() => shown.remove(), TOAST_SHOWN);
