@@ -60,7 +60,8 @@ class SqliteProbe:
 
     def _look_into(self, path: Path, schema: Schema, name: str) -> Finding:
         with faults_of(path):
-            file = open_to_read(path, schema)
+            # An older one is well, too: the next start brings it up to date.
+            file = open_to_read(path, schema, least=1)
             if file is None:
                 return wrong(name, f"{path} is empty", "'herald run' or 'herald api' makes its tables")
             with closing(file):

@@ -12,6 +12,7 @@ import click
 from domain.discard import CLOCKS_DIFFER_SECONDS
 from entrypoints.cli_manual import ManualCommand
 from entrypoints.cli_options import Invocation, example, with_settings
+from entrypoints.completion import complete_groups, complete_topics
 from entrypoints.moments import FORMS, epoch_seconds
 from entrypoints.screen import can_ask, who
 
@@ -48,8 +49,14 @@ def _before(_: click.Context, __: click.Parameter, text: str) -> float:
     ),
     see=("herald lag", "herald status", "docs/howto/stop-a-campaign.md"),
 )
-@click.argument("topic_name", metavar="TOPIC")
-@click.option("--group", required=True, metavar="NAME", help="Whose messages: email or sms.")
+@click.argument("topic_name", metavar="TOPIC", shell_complete=complete_topics)
+@click.option(
+    "--group",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_groups,
+    help="Whose messages: email or sms.",
+)
 @click.option(
     "--before",
     required=True,

@@ -106,6 +106,15 @@ async def test_a_file_that_cannot_be_written_is_wrong(rig: SqliteRig) -> None:
     assert log.state is FindingState.WRONG
 
 
+async def test_a_file_of_an_older_herald_is_well(rig: SqliteRig) -> None:
+    with closing(sqlite3.connect(rig.path)) as file, file:
+        file.execute("PRAGMA user_version = 1")
+
+    log, _ = (await look(rig.path)).findings
+
+    assert log.state is FindingState.OK
+
+
 async def test_the_newest_record_tells_the_time(rig: SqliteRig) -> None:
     async with rig.publisher() as publisher:
         await publisher.publish([NewRecord(Shard("transactions", 2), None, b"{}")])
