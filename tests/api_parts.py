@@ -212,8 +212,8 @@ class MemoryApi:
     async def seen(self) -> Sequence[ProcessReport]:
         return await MemoryPresence(self.broker, self.clock).seen()
 
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
-        return await MemoryGroupLags(self.broker).put_off(group, shard, since)
+    async def put_off(self, group: str, since: Mapping[Shard, int]) -> Mapping[Shard, PutOff]:
+        return await MemoryGroupLags(self.broker).put_off(group, since)
 
     async def _topics(self) -> Sequence[Topic]:
         self.broker.answer()

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,11 +15,14 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
 from adapters.kafka_notes import deferral_of
 from adapters.kafka_positions import position_of
+from adapters.kafka_put_off import PutOffSoFar
 from adapters.kafka_reader import KafkaReader
 from domain.errors import LogUnavailable
 from domain.lag import PutOff, Standing
-from domain.ledger import Deferral, deferred_topic
+from domain.ledger import deferred_topic
 from domain.log import Bounds, Position, Shard
+
+Told = TypeVar("Told")
 
 _PAUSE_SECONDS = 0.2
 
@@ -41,6 +45,10 @@ class KafkaGroupLags:
         self._admin_class = admin_class
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
         self._found: set[str] = set()
+        self._put_off_so_far: defaultdict[TopicPartition, PutOffSoFar] = defaultdict(PutOffSoFar)
+        # Where a group stood, and since when the record there waits: while the group does not move it is not
+        # read again, for Kafka sends many for one.
+        self._waits: dict[tuple[str, TopicPartition], tuple[int, float]] = {}
         # The reader reads a partition once at a time.
         self._turn = asyncio.Lock()
 
@@ -51,25 +59,34 @@ class KafkaGroupLags:
         async with self._turn:
             bounds = await self._reader.bounds([partition_of(shard) for shard in shards])
             return await _all(
-                [self._standing(shard, bounds[partition_of(shard)], positions[shard]) for shard in shards]
+                [
+                    self._standing(group, shard, bounds[partition_of(shard)], positions[shard])
+                    for shard in shards
+                ]
             )
 
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
-        partition = TopicPartition(deferred_topic(shard.topic, group), shard.partition)
-        times: dict[int, float] = {}
-        await self._need({partition.topic})
+    async def put_off(self, group: str, since: Mapping[Shard, int]) -> Mapping[Shard, PutOff]:
+        partitions = {
+            shard: TopicPartition(deferred_topic(shard.topic, group), shard.partition) for shard in since
+        }
+        await self._need({partition.topic for partition in partitions.values()})
         async with self._turn:
-            bounds = (await self._reader.bounds([partition]))[partition]
-            first = max(since, bounds.first)
-            async with contextlib.aclosing(self._reader.read(partition, first, bounds.end)) as slices:
-                async for some in slices:
-                    for record in some:
-                        note = deferral_of(shard, record).note
-                        if isinstance(note, Deferral):
-                            times[note.record.offset] = note.record.timestamp
-                        else:
-                            times.pop(note.offset, None)
-        return PutOff(len(times), min(times.values(), default=None))
+            bounds = await self._reader.bounds(list(partitions.values()))
+            found = await _all(
+                [
+                    self._put_off(shard, partition, bounds[partition], since[shard])
+                    for shard, partition in partitions.items()
+                ]
+            )
+        return dict(zip(partitions, found, strict=True))
+
+    async def _put_off(self, shard: Shard, partition: TopicPartition, bounds: Bounds, since: int) -> PutOff:
+        so_far = self._put_off_so_far[partition]
+        unread = so_far.begin(bounds, since)
+        async with contextlib.aclosing(self._reader.read(partition, unread.first, unread.end)) as slices:
+            async for some in slices:
+                so_far.take(deferral_of(shard, record) for record in some)
+        return so_far.end(bounds)
 
     async def _need(self, topics: AbstractSet[str]) -> None:
         if missing := await self._reader.missing(topics - self._found):
@@ -93,10 +110,25 @@ class KafkaGroupLags:
             answer = await admin.list_consumer_group_offsets(f"{self._prefix}{group}", partitions=asked)
         return {shard: position_of(answer, shard) for shard in shards}
 
-    async def _standing(self, shard: Shard, bounds: Bounds, position: Position | None) -> Standing:
+    async def _standing(
+        self, group: str, shard: Shard, bounds: Bounds, position: Position | None
+    ) -> Standing:
         first = max(bounds.first, position.offset if position else 0)
-        waits_since = await self._taken_at(partition_of(shard), first, bounds.end)
+        waits_since = await self._waits_since(group, partition_of(shard), first, bounds.end)
         return Standing(shard=shard, bounds=bounds, position=position, waits_since=waits_since)
+
+    async def _waits_since(self, group: str, partition: TopicPartition, first: int, end: int) -> float | None:
+        place = (group, partition)
+        offset, time = self._waits.pop(place, (-1, 0.0))
+        if first >= end:
+            return None
+        if offset != first:
+            taken_at = await self._taken_at(partition, first, end)
+            if taken_at is None:
+                return None
+            time = taken_at
+        self._waits[place] = (first, time)
+        return time
 
     async def _taken_at(self, partition: TopicPartition, first: int, end: int) -> float | None:
         async with contextlib.aclosing(self._reader.read(partition, first, end)) as slices:
@@ -111,7 +143,7 @@ class KafkaGroupLags:
         await self._reader.close()
 
 
-async def _all(works: Sequence[Coroutine[Any, Any, Standing]]) -> list[Standing]:
+async def _all(works: Sequence[Coroutine[Any, Any, Told]]) -> list[Told]:
     """Side by side. The first that fails ends the others; its error is raised as it is, in no group."""
     tasks = [asyncio.create_task(work) for work in works]
     try:

@@ -1,6 +1,6 @@
 """Status and lag of the log in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Self
 
@@ -90,8 +90,11 @@ class MemoryGroupLags:
         waits_since = waiting[0].timestamp if waiting else None
         return Standing(shard=shard, bounds=bounds, position=position, waits_since=waits_since)
 
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
+    async def put_off(self, group: str, since: Mapping[Shard, int]) -> Mapping[Shard, PutOff]:
         self._broker.answer()
+        return {shard: self._put_off(group, shard, position) for shard, position in since.items()}
+
+    def _put_off(self, group: str, shard: Shard, since: int) -> PutOff:
         written = self._broker.deferrals.get((group, shard), NoteLog()).since(since)
         left = still_deferred([one.note for one in written])
         times = [deferral.record.timestamp for deferral in left.values()]

@@ -1,7 +1,7 @@
 """`GroupLags` on SQLite: the log's file and the groups' files, read while others may write them."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self, TypeVar
@@ -31,11 +31,12 @@ class SqliteGroupLags:
     async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
         return await self._thread.call(lambda: self._standings(group, shards))
 
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
-        def count(file: sqlite3.Connection) -> PutOff:
-            return PutOff(*file.execute(_PUT_OFF, (shard.topic, shard.partition, since)).fetchone())
+    async def put_off(self, group: str, since: Mapping[Shard, int]) -> Mapping[Shard, PutOff]:
+        def count(file: sqlite3.Connection) -> dict[Shard, PutOff]:
+            return {shard: _put_off(file, shard, position) for shard, position in since.items()}
 
-        return await self._thread.call(lambda: self._in_group(group, count, PutOff(0, None)))
+        nothing = dict.fromkeys(since, PutOff(0, None))
+        return await self._thread.call(lambda: self._in_group(group, count, nothing))
 
     def _standings(self, group: str, shards: Sequence[Shard]) -> list[Standing]:
         # The positions first: one that is read later may be beyond the ends.
@@ -68,6 +69,10 @@ class SqliteGroupLags:
 def _positions(file: sqlite3.Connection, shards: Sequence[Shard]) -> dict[Shard, Position]:
     rows = {shard: file.execute(_POSITION, (shard.topic, shard.partition)).fetchone() for shard in shards}
     return {shard: Position(*row) for shard, row in rows.items() if row is not None}
+
+
+def _put_off(file: sqlite3.Connection, shard: Shard, since: int) -> PutOff:
+    return PutOff(*file.execute(_PUT_OFF, (shard.topic, shard.partition, since)).fetchone())
 
 
 def _standing(log: sqlite3.Connection, shard: Shard, position: Position | None) -> Standing:

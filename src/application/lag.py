@@ -33,12 +33,12 @@ class ReadLags:
             if group in topic.groups
             for partition in range(topic.partitions)
         ]
-        return [await self._lag(group, standing) for standing in await self._lags.standings(group, shards)]
+        standings = await self._lags.standings(group, shards)
+        put_off = await self._lags.put_off(group, {one.shard: _deferred_from(one) for one in standings})
+        return [self._lag(group, standing, put_off[standing.shard]) for standing in standings]
 
-    async def _lag(self, group: str, standing: Standing) -> Lag:
+    def _lag(self, group: str, standing: Standing, put_off: PutOff) -> Lag:
         position, bounds = standing.position, standing.bounds
-        places = read_metadata(position.metadata) if position else None
-        put_off = await self._lags.put_off(group, standing.shard, places.deferred if places else 0)
         return Lag(
             group=group,
             topic=standing.shard.topic,
@@ -54,6 +54,12 @@ class ReadLags:
     def _age(self, standing: Standing, put_off: PutOff) -> float:
         times = [time for time in (standing.waits_since, put_off.since) if time is not None]
         return round(max(0.0, self._clock.now() - min(times)), 3) if times else 0.0
+
+
+def _deferred_from(standing: Standing) -> int:
+    """How far back the group's deferrals may still be open."""
+    places = read_metadata(standing.position.metadata) if standing.position else None
+    return places.deferred if places else 0
 
 
 def lag_answer(lags: Sequence[Lag]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 They only tell; no guarantee rests on them. What `domain.ports` says of every adapter holds for these too.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -56,8 +56,11 @@ class GroupLags(AbstractAsyncContextManager[Any], Protocol):
     async def standings(self, group: str, shards: Sequence[Shard]) -> Sequence[Standing]:
         """Where the group stands in each shard, in the order given. Raises `LogUnavailable`."""
 
-    async def put_off(self, group: str, shard: Shard, since: int) -> PutOff:
-        """What the group's deferrals from this position on come to. Raises `LogUnavailable`."""
+    async def put_off(self, group: str, since: Mapping[Shard, int]) -> Mapping[Shard, PutOff]:
+        """What the group's deferrals in each shard come to, from the position given for it on.
+
+        Raises `LogUnavailable`.
+        """
 
 
 class GroupBacklog(AbstractAsyncContextManager[Any], Protocol):

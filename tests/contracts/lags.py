@@ -82,10 +82,28 @@ class GroupLagsContract:
         await story.write("email", other, [put(other, 4, TIME)])
 
         async with rig.lags() as lags:
-            found = await lags.put_off("email", shard, 0)
-            nothing = await lags.put_off("sms", shard, 0)
+            found = await lags.put_off("email", {shard: 0, other: 0})
+            nothing = await lags.put_off("sms", {shard: 0})
 
-        assert (found, nothing) == (PutOff(2, TIME + 1), PutOff(0, None))
+        assert found == {shard: PutOff(2, TIME + 1), other: PutOff(1, TIME)}
+        assert nothing == {shard: PutOff(0, None)}
+
+    async def test_what_is_put_off_is_told_as_it_is_now_however_often_it_is_asked(
+        self, rig: Rig, story: Story
+    ) -> None:
+        shard = rig.shard(0)
+        asked: list[PutOff] = []
+        async with rig.lags() as lags:
+            for notes in ([put(shard, 4, TIME)], [put(shard, 5, TIME + 1)], [Tombstone(4)], []):
+                await story.write("email", shard, notes)
+                asked.append((await lags.put_off("email", {shard: 0}))[shard])
+            later = (await lags.put_off("email", {shard: 2}))[shard]
+            again = (await lags.put_off("email", {shard: 0}))[shard]
+
+        assert asked == [PutOff(1, TIME), PutOff(2, TIME), PutOff(1, TIME + 1), PutOff(1, TIME + 1)]
+        # Before that position nothing is open any more, whoever says so.
+        assert later == PutOff(0, None)
+        assert again == PutOff(1, TIME + 1)
 
     async def test_a_topic_that_is_not_made_yet_is_told_by_its_name(self, rig: Rig) -> None:
         not_made = new_name()
