@@ -13,7 +13,7 @@ from entrypoints.settings_model import Settings
 from entrypoints.version import herald_version
 
 _HOW_TO_INSTALL = (
-    "tracing.enabled is true, but OpenTelemetry is not installed ({}): "
+    "tracing.enabled is true, but OpenTelemetry is not installed: "
     "pip install --no-deps --require-hashes -r requirements-tracing.txt, or set it to false"
 )
 
@@ -26,7 +26,7 @@ def tracer(settings: Settings, group: str) -> Tracer | None:
         from adapters.otel_export import CollectorExporter
         from adapters.otel_tracing import OtelTracer, TracedProcess
     except ModuleNotFoundError as error:
-        raise HeraldError(_HOW_TO_INSTALL.format(f"no module {error.name}")) from error
+        raise HeraldError(_HOW_TO_INSTALL) from error
     name = f"herald-consumer-{group}" if group else "herald-api"
     process = TracedProcess(name=name, version=herald_version(), log=settings.broker.backend)
     return OtelTracer(process, CollectorExporter)
