@@ -36,7 +36,7 @@ def group(name: str, **changes: Any) -> dict[str, Any]:
         "rate_out": 4.2,
         "lag": 0,
         "deferred": 0,
-        "oldest_unfinished_seconds": None,
+        "oldest_unfinished_seconds": 0.0,
         "processes": 1,
         "processes_down": 0,
         "channel": channel(),
@@ -93,7 +93,13 @@ def outage() -> list[dict[str, Any]]:
         topic(
             "transactions",
             group(
-                "email", channel=refused, rate_out=0.0, lag=1204, oldest_unfinished_seconds=1234.0, deferred=7
+                "email",
+                channel=refused,
+                processes_down=1,
+                rate_out=0.0,
+                lag=1204,
+                oldest_unfinished_seconds=1234.0,
+                deferred=7,
             ),
             group("sms", rate_out=118.4, lag=12, oldest_unfinished_seconds=0.4, processes=3),
         )
@@ -138,7 +144,7 @@ class BoardServer:
     """What the API would answer. Letters that were sent again are taken out of `letters`."""
 
     topics: list[dict[str, Any]] = field(default_factory=calm)
-    consumers: list[dict[str, Any]] = field(default_factory=lambda: [process("email"), process("sms")])
+    consumers: list[dict[str, Any]] = field(default_factory=list)
     trouble: str | None = None
     letters: list[dict[str, Any]] = field(default_factory=list)
     parked: int = 0

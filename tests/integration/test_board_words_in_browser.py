@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from tests.board_server import BoardServer, calm, channel, group, outage, serving, time_text, topic
+from tests.board_server import BoardServer, calm, channel, group, outage, process, serving, time_text, topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -78,16 +78,6 @@ CALM = "All channels up, nothing waits."
             "unknown",
             "How sms is, no process told lately; no message waits.",
         ),
-        (
-            [
-                topic(
-                    "t",
-                    group("sms", processes=3, processes_down=1, channel=channel(reason="connection refused")),
-                )
-            ],
-            "warn",
-            "1 sms process of 3 cannot reach the provider (connection refused); the others go on.",
-        ),
         ([], "unknown", "There is no topic here, or none that this key is for."),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) > 10 else "",
@@ -108,6 +98,24 @@ async def test_an_outage_says_since_when_why_how_many_wait_and_what_follows(page
         "Email is down since 02:13 (connection refused): 1,204 messages wait; they are sent when it is back."
     )
     assert told["brief"] == "email down"
+
+
+@pytest.mark.parametrize(
+    ("partitions", "level", "text"),
+    [
+        (6, "warn", "1 of 3 sms processes cannot reach the provider (connection refused); the others go on."),
+        (0, "bad", "Sms is down since"),
+    ],
+)
+async def test_who_has_no_work_does_not_make_a_channel_half_up(
+    page: "Page", partitions: int, level: str, text: str
+) -> None:
+    topics = [topic("t", group("sms", processes=3, processes_down=1, channel=DOWN))]
+    others = [process("sms", topics=[{"name": "t", "partitions": partitions}]) for _ in range(2)]
+
+    told = await sentence(page, topics, board={"consumers": [process("sms", channel=DOWN), *others]})
+
+    assert (told["level"], told["text"][: len(text)]) == (level, text)
 
 
 async def test_what_began_on_another_day_says_which(page: "Page") -> None:

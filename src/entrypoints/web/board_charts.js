@@ -9,6 +9,7 @@ const HEIGHT = 80;
 const LEAST_TOP = 1; // of a scale
 const SHADES = 4; // as many series colours as board.css has
 const MINUTE_ROWS = 60;
+const HOUR = 3600; // s
 
 function svg(name, attributes) {
   const element = document.createElementNS(SVG, name);
@@ -38,6 +39,9 @@ function pathOf(values, top) {
   });
   return path;
 }
+
+// An API that was started lately knows less than an hour.
+const fromAnHourAgo = (values, steps) => [...Array(Math.max(0, steps - values.length)).fill(null), ...values.slice(-steps)];
 
 const known = (values) => values.filter((value) => value !== null);
 const last = (values) => values.findLast((value) => value !== null) ?? null;
@@ -90,14 +94,14 @@ class Chart {
   show(series, { step_seconds: stepSeconds, ends_at: endsAt }) {
     this.stepSeconds = stepSeconds;
     this.endsAt = new Date(endsAt).getTime();
-    this.series = series;
-    this.steps = Math.max(0, ...series.map((one) => one.values.length));
-    const top = niceTop(Math.max(LEAST_TOP, ...series.flatMap((one) => known(one.values))));
+    this.steps = Math.round(HOUR / stepSeconds);
+    this.series = series.map(({ name, values }) => ({ name, values: fromAnHourAgo(values, this.steps) }));
+    const top = niceTop(Math.max(LEAST_TOP, ...this.series.flatMap((one) => known(one.values))));
     this.top.textContent = this.format(top);
     this.middle.textContent = this.whole && top === 1 ? "" : this.format(top / 2);
     while (this.lines.length < series.length) this.#addLine();
-    series.forEach((one, at) => this.lines[at].path.setAttribute("d", pathOf(one.values, top)));
-    this.plot.setAttribute("aria-label", `${this.title}, the last hour: ${series.map((one) => this.#summary(one)).join("; ")}`);
+    this.series.forEach((one, at) => this.lines[at].path.setAttribute("d", pathOf(one.values, top)));
+    this.plot.setAttribute("aria-label", `${this.title}, the last hour: ${this.series.map((one) => this.#summary(one)).join("; ")}`);
     this.#look(this.at);
   }
 

@@ -38,7 +38,7 @@ function summaryTable(rows, filter, again) {
 
 // The list -------------------------------------------------------------------------------------------
 
-const fate = (letter) => (letter.replays ? `sent again ${count(letter.replays, "time")} so far` : "");
+const fate = (letter) => `sent again ${count(letter.replays, "time")} so far`;
 
 function letterRow(letter, again) {
   return el("tr", {},
@@ -48,7 +48,7 @@ function letterRow(letter, again) {
     el("td", {}, letter.group, el("div", { class: "muted" }, letter.topic)),
     el("td", { class: "wide wrap" }, el("strong", {}, letter.reason), el("div", { class: "answer" }, letter.error)),
     el("td", { class: "nowrap" }, count(letter.attempts, "try", "tries")),
-    el("td", { class: "acts-cell" }, el("span", { class: "muted" }, fate(letter)),
+    el("td", { class: "acts-cell" }, letter.replays ? el("span", { class: "muted" }, fate(letter)) : null,
       el("a", { class: "button small", href: link("dead-letters", letter.id), "aria-label": `Show ${letter.id}` }, "Show"),
       el("button", { type: "button", class: "small", "aria-label": `Send ${letter.id} again`, onclick: () => replay({ ids: [letter.id] }, again) }, "Send again …")));
 }

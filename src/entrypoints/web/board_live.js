@@ -19,10 +19,10 @@ function mark(element, words, kind = "") {
   if (element.dataset.kind !== kind) element.dataset.kind = kind;
 }
 
-const age = (seconds) => {
-  if (seconds === null) return "–";
+function age({ oldest_unfinished_seconds: seconds, lag, deferred }) {
+  if (seconds === null || !(lag || deferred)) return "–";
   return seconds < 1 ? "< 1 s" : duration(seconds);
-};
+}
 const processWords = (group) => (group.processes === 0 ? "none" : number(group.processes));
 
 function channelWords({ state, since, reason }) {
@@ -33,10 +33,9 @@ function channelWords({ state, since, reason }) {
 function showChannel(chip, group) {
   const { state } = group.channel;
   const orphan = group.processes === 0 && state !== "down";
-  const kind = state === "up" && group.processes_down > 0 ? "warn" : state;
-  const word = orphan ? "no consumer" : { up: kind === "warn" ? "partly up" : "up", down: "down", unknown: "unknown" }[state];
-  say(chip, word);
-  chip.className = `chip ${orphan ? "down" : kind}`;
+  const partly = state === "down" && group.partly;
+  say(chip, orphan ? "no consumer" : partly ? "partly down" : state);
+  chip.className = `chip ${orphan ? "down" : partly ? "warn" : state}`;
 }
 
 // A figure with its name below --------------------------------------------------------------------
@@ -62,7 +61,7 @@ function groupTile(name) {
     showChannel(chip, group);
     say(why, whyWords(group));
     mark(parts.waiting.value, number(group.lag), lagKind(group));
-    mark(parts.oldest.value, age(group.oldest_unfinished_seconds), oldestKind(group));
+    mark(parts.oldest.value, age(group), oldestKind(group));
     say(parts.rate.value, rate(group.rate_out));
     mark(parts.deferred.value, number(group.deferred), group.deferred ? "warn" : "");
     mark(parts.letters.value, letters === null ? "–" : number(letters), letters ? "warn" : "");
@@ -75,8 +74,8 @@ function whyWords(group) {
   const { state, since, reason } = group.channel;
   if (group.processes === 0 && state !== "down") return `no consumer runs: start ${startCommand(group.name)}`;
   const when = since ? `since ${clockTime(since)}` : "";
+  if (state === "down" && group.partly) return `${number(group.processes_down)} of ${count(group.processes, "process", "processes")} cannot reach it ${when}: ${reason}`;
   if (state === "down") return [when, reason].filter(Boolean).join(": ");
-  if (group.processes_down > 0) return `${count(group.processes_down, "process", "processes")} of ${group.processes} cannot reach it: ${reason}`;
   return state === "up" ? `works ${when}` : reason || "no process told anything lately";
 }
 
@@ -105,7 +104,7 @@ function groupRow(topic, name) {
     say(since, group.processes === 0 && group.channel.state !== "down" ? "" : channelWords(group.channel).replace(/^(up|down) ?/, ""));
     say(cells.rate, rate(group.rate_out));
     mark(cells.lag, number(group.lag), lagKind(group));
-    mark(cells.oldest, age(group.oldest_unfinished_seconds), oldestKind(group));
+    mark(cells.oldest, age(group), oldestKind(group));
     mark(cells.deferred, number(group.deferred), group.deferred ? "warn" : "");
     mark(cells.letters, letters === null ? "–" : number(letters), letters ? "warn" : "");
     mark(cells.processes, processWords(group), group.processes === 0 ? "bad" : "");
@@ -139,9 +138,12 @@ function topicPanel(topic, { open, alone }) {
   return {
     name: topic.name,
     element,
-    show(now, letters) {
+    show(now, letters, groups) {
       say(rateIn, rate(now.rate_in));
-      for (const group of now.groups) rows.get(group.name).show(group, letters(now.name, group.name));
+      for (const group of now.groups) {
+        const { partly } = groups.find((one) => one.name === group.name);
+        rows.get(group.name).show({ ...group, partly }, letters(now.name, group.name));
+      }
     },
     showHistory(topicHistory, times) {
       history = { topic: topicHistory, times };
@@ -171,7 +173,7 @@ function liveView() {
 
   function build(board) {
     built = {
-      tiles: new Map(groupsOf(board.topics).map((group) => [group.name, groupTile(group.name)])),
+      tiles: new Map(groupsOf(board).map((group) => [group.name, groupTile(group.name)])),
       topics: new Map(board.topics.map((topic) => [topic.name, topicPanel(topic, { open: board.topics.length <= MANY_TOPICS, alone: board.topics.length === 1 })])),
     };
     tiles.replaceChildren(...[...built.tiles.values()].map((tile) => tile.element));
@@ -200,8 +202,9 @@ function liveView() {
     lastBoard = board;
     const letters = (topic, group) => (summary === null ? null : sum(summary.dead_letters
       .filter((row) => (topic === "" || row.topic === topic) && row.group === group).map((row) => row.count)) ?? 0);
-    for (const group of groupsOf(board.topics)) built.tiles.get(group.name).show(group, letters("", group.name));
-    for (const topic of board.topics) built.topics.get(topic.name).show(topic, letters);
+    const groups = groupsOf(board);
+    for (const group of groups) built.tiles.get(group.name).show(group, letters("", group.name));
+    for (const topic of board.topics) built.topics.get(topic.name).show(topic, letters, groups);
     narrow();
     updated.replaceChildren(`Herald ${board.version} on ${LOGS[board.log] ?? board.log}, as of `, timeAgo(board.as_of));
   }

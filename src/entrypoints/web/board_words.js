@@ -41,7 +41,12 @@ const WORST_FIRST = ["down", "unknown", "up"];
 const worstOf = (parts) => parts.map((part) => part.channel).sort(
   (one, other) => WORST_FIRST.indexOf(one.state) - WORST_FIRST.indexOf(other.state))[0];
 
-function groupsOf(topics) {
+// Who has nothing to do does not know whether the channel works: standing by, or without a partition.
+const worksElsewhere = (name, consumers) => consumers.some((process) =>
+  process.group === name && process.channel.state === "up" && process.topics.some((topic) => topic.partitions > 0));
+
+// A channel is down for its group where it is down for one process; `partly`: not for all that have work.
+function groupsOf({ topics, consumers }) {
   const byName = new Map();
   for (const topic of topics) {
     for (const group of topic.groups) byName.set(group.name, [...(byName.get(group.name) ?? []), { ...group, topic: topic.name }]);
@@ -57,6 +62,7 @@ function groupsOf(topics) {
     processes_down: Math.max(...parts.map((part) => part.processes_down)),
     untaken: parts.filter((part) => part.processes === 0).map((part) => part.topic),
     channel: worstOf(parts.some((part) => part.processes) ? parts.filter((part) => part.processes) : parts),
+    partly: parts.every((part) => part.processes_down < part.processes) && worksElsewhere(name, consumers),
   }));
 }
 
@@ -87,8 +93,8 @@ const nobody = (group) => (group.processes === 0
 const untold = (group) => `How ${group.name} is, no process told lately; ${waiting(group)}.`;
 
 const partly = (group) =>
-  `${count(group.processes_down, `${group.name} process`, `${group.name} processes`)} of ${number(group.processes)}` +
-  ` cannot reach the provider${group.channel.reason ? ` (${group.channel.reason})` : ""}; the others go on.`;
+  `${number(group.processes_down)} of ${count(group.processes, `${group.name} process`, `${group.name} processes`)}` +
+  ` cannot reach the provider${group.channel.reason ? ` (${brief(group.channel.reason)})` : ""}; the others go on.`;
 
 function backlog(groups) {
   const lag = sum(groups.map((group) => group.lag));
@@ -110,10 +116,10 @@ function backlog(groups) {
 const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 
 function ofChannels(groups, now) {
-  const broken = groups.filter((group) => group.channel.state === "down");
+  const broken = groups.filter((group) => group.channel.state === "down" && !group.partly);
   const orphans = groups.filter((group) => (group.processes ? group.untaken.length : group.channel.state !== "down"));
   const silent = groups.filter((group) => group.processes && group.channel.state === "unknown");
-  const halved = groups.filter((group) => group.channel.state === "up" && group.processes_down > 0);
+  const halved = groups.filter((group) => group.channel.state === "down" && group.partly);
   if (broken.length || orphans.length) {
     return {
       level: "bad",
@@ -145,7 +151,7 @@ function howItIs({ board, letters = null, away = null, troubleSince = null, now 
   if (!board.topics.length) {
     return { level: "unknown", text: "There is no topic here, or none that this key is for.", brief: "no topics" };
   }
-  const state = ofChannels(groupsOf(board.topics), now);
+  const state = ofChannels(groupsOf(board), now);
   const dead = letters?.total ? ` ${deadLetters(letters.total)} to look at.` : "";
   return { ...state, text: state.text + dead };
 }
