@@ -343,7 +343,7 @@ async def test_a_phone_needs_no_sideways_scrolling_even_for_long_names(
     long = "x" * 120
     down = channel("down", 60.0, "r" * 400)
     server.topics = [
-        topic(long, group("email", lag=123_456_789, channel=down), group("sms")),
+        topic(long, group("email", lag=123_456_789, channel=down, processes_down=1), group("sms")),
         topic("t", group("email")),
     ]
     server.consumers = [process("email", host=long, waiting=long, topics=[{"name": long, "partitions": 6}])]

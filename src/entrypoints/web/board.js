@@ -6,6 +6,7 @@ const { howItIs, link, place } = boardWords;
 const BOARD_SECONDS = 2;
 const HISTORY_MS = 10_000;
 const LETTERS_MS = 10_000;
+const SHOWN_LETTERS_MS = 4000;
 
 const ICON_COLOURS = { ok: "#17803f", warn: "#b26a00", bad: "#c01c36", unknown: "#6b7280" };
 
@@ -62,7 +63,7 @@ async function newHistory() {
 }
 
 async function newLetters() {
-  if (!isDue("letters", LETTERS_MS)) return;
+  if (!isDue("letters", view.showLetters ? SHOWN_LETTERS_MS : LETTERS_MS)) return;
   asked.letters = Date.now();
   try {
     letters = await askJson("/api/v1/dead-letters/summary");
@@ -72,6 +73,12 @@ async function newLetters() {
     letters = null;
   }
   countLetters();
+  view.showLetters?.(letters);
+}
+
+function lettersChanged() {
+  asked.letters = 0;
+  loop.now();
 }
 
 async function look() {
@@ -99,7 +106,7 @@ overview.refresh = async () => overview.show();
 
 function viewAt({ view: name, id, query }) {
   if (name === "message" && id) return boardMessage.messageView(id, query.topic);
-  if (name === "dead-letters") return id ? boardLetters.letterView(id) : boardLetters.lettersView(query, board);
+  if (name === "dead-letters") return id ? boardLetters.letterView(id, lettersChanged) : boardLetters.lettersView(query, board, lettersChanged);
   if (name === "consumers") return boardConsumers.consumersView();
   return overview;
 }
@@ -115,6 +122,8 @@ function enter(isFirst = false) {
   }
   if (where.view === "message") find("#request-id").value = where.id;
   if (board) view.show?.(board);
+  if (letters) view.showLetters?.(letters);
+  asked.letters = view.showLetters ? 0 : asked.letters;
   if (!isFirst) {
     scrollTo(0, 0);
     (find("h2[tabindex]", main) ?? main).focus({ preventScroll: true });

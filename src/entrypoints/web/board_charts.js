@@ -9,7 +9,7 @@ const HEIGHT = 80;
 const LEAST_TOP = 1; // of a scale
 const SHADES = 4; // as many series colours as board.css has
 const MINUTE_ROWS = 60;
-const HOUR = 3600; // s
+const WINDOWS = [[600, ["10 min ago", "5 min"]], [3600, ["1 h ago", "30 min"]]]; // s, and the marks below
 
 function svg(name, attributes) {
   const element = document.createElementNS(SVG, name);
@@ -40,8 +40,9 @@ function pathOf(values, top) {
   return path;
 }
 
-// An API that was started lately knows less than an hour.
-const fromAnHourAgo = (values, steps) => [...Array(Math.max(0, steps - values.length)).fill(null), ...values.slice(-steps)];
+// An API that was started lately knows less than an hour: then less is shown.
+const windowOf = (values, stepSeconds) => WINDOWS.find(([seconds]) => values.length * stepSeconds <= seconds) ?? WINDOWS.at(-1);
+const filledUp = (values, steps) => [...Array(Math.max(0, steps - values.length)).fill(null), ...values.slice(-steps)];
 
 const known = (values) => values.filter((value) => value !== null);
 const last = (values) => values.findLast((value) => value !== null) ?? null;
@@ -63,13 +64,14 @@ class Chart {
     this.drawing.append(...this.grid, this.cross);
     this.plot = el("div", { class: "plot", tabindex: "0", role: "img" }, this.drawing);
     this.legend = el("div", { class: "legend" });
+    this.marks = [el("span", {}), el("span", {})];
     this.when = el("span", { class: "muted" });
     this.spoken = el("span", { class: "unseen", role: "status" });
     this.element = el("figure", { class: "chart" },
       el("figcaption", {}, el("strong", {}, title), this.when),
       el("div", { class: "scale", "aria-hidden": "true" }, this.top, this.middle, el("span", {}, "0")),
       this.plot,
-      el("div", { class: "times", "aria-hidden": "true" }, el("span", {}, "1 h ago"), el("span", {}, "30 min"), el("span", {}, "now")),
+      el("div", { class: "times", "aria-hidden": "true" }, this.marks, el("span", {}, "now")),
       this.legend, this.spoken);
     this.#listen();
   }
@@ -94,8 +96,10 @@ class Chart {
   show(series, { step_seconds: stepSeconds, ends_at: endsAt }) {
     this.stepSeconds = stepSeconds;
     this.endsAt = new Date(endsAt).getTime();
-    this.steps = Math.round(HOUR / stepSeconds);
-    this.series = series.map(({ name, values }) => ({ name, values: fromAnHourAgo(values, this.steps) }));
+    const [seconds, marks] = windowOf(series[0]?.values ?? [], stepSeconds);
+    this.steps = Math.round(seconds / stepSeconds);
+    this.series = series.map(({ name, values }) => ({ name, values: filledUp(values, this.steps) }));
+    marks.forEach((words, at) => { this.marks[at].textContent = words; });
     const top = niceTop(Math.max(LEAST_TOP, ...this.series.flatMap((one) => known(one.values))));
     this.top.textContent = this.format(top);
     this.middle.textContent = this.whole && top === 1 ? "" : this.format(top / 2);

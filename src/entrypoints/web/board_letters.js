@@ -79,68 +79,91 @@ function whichLetters(narrow, replayed) {
   return el("div", { class: "choice", role: "group", "aria-label": "Which letters" }, choice("waiting", ""), choice("sent again", "true"));
 }
 
-// The view of all, narrowed by `filter`.
-function lettersView(filter, board) {
+// The letters of a filter, a page at a time. `tells` is called with how many are shown.
+class LetterList {
+  #next = "";
+  #rows = el("tbody", {});
+  #none = el("p", { class: "inner muted" }, "Looking …");
+  #more = el("button", { type: "button", hidden: true, onclick: () => this.#read() }, "Show more");
+  #table = el("table", { class: "stacked", hidden: true },
+    el("caption", { class: "unseen" }, "Dead letters, the oldest failure first"),
+    el("thead", {}, el("tr", {}, ["Failed", "Message", "Group", "Why", "Tries"].map((name) => el("th", { scope: "col" }, name)), el("td", {}))),
+    this.#rows);
+
+  constructor({ wanted, nothing, again, tells }) {
+    Object.assign(this, { wanted, nothing, again, tells });
+    this.elements = [this.#table, this.#none, el("div", { class: "more" }, this.#more)];
+  }
+
+  // What died since it was read comes behind; more than a page is read when it is asked for.
+  get mayBeReadAnew() {
+    return !this.#next && this.#rows.childElementCount <= PAGE_SIZE && !this.#rows.contains(document.activeElement);
+  }
+
+  readAnew() {
+    this.#next = "";
+    return this.#read(true);
+  }
+
+  async #read(anew = false) {
+    this.#more.disabled = true;
+    try {
+      const found = await askJson(`/api/v1/dead-letters?${queryOf({ ...this.wanted, limit: PAGE_SIZE, after: this.#next })}`);
+      if (anew) this.#rows.replaceChildren();
+      this.#rows.append(...found.dead_letters.map((letter) => letterRow(letter, this.again)));
+      this.#next = found.next ?? "";
+      this.#said(this.nothing);
+    } catch (error) {
+      this.#said(error.message, true);
+    }
+    this.#more.disabled = false;
+  }
+
+  #said(words, isTrouble = false) {
+    const shown = this.#rows.childElementCount;
+    this.#table.hidden = !shown;
+    this.#more.hidden = !this.#next;
+    this.#none.hidden = shown > 0 && !isTrouble;
+    this.#none.textContent = words;
+    this.tells(shown);
+  }
+}
+
+const waitingWords = ({ total, parked }) =>
+  `${deadLetters(total)} ${total === 1 ? "waits" : "wait"}${parked ? `, ${number(parked)} parked` : ""}`;
+
+// The view of all, narrowed by `filter`. `changed` is called once letters were sent again.
+function lettersView(filter, board, changed) {
   const narrow = Object.fromEntries(FILTERS.map((name) => [name, filter[name] ?? ""]));
   const replayed = filter.replayed === "true" ? "true" : "false";
   const isNarrow = FILTERS.some((name) => narrow[name]);
   const sums = el("div", {});
   const total = el("span", { class: "muted", role: "status" });
-  const rows = el("tbody", {});
-  const table = el("table", { class: "stacked", hidden: true },
-    el("caption", { class: "unseen" }, "Dead letters, the oldest failure first"),
-    el("thead", {}, el("tr", {}, ["Failed", "Message", "Group", "Why", "Tries"].map((name) => el("th", { scope: "col" }, name)), el("td", {}))),
-    rows);
-  const none = el("p", { class: "inner muted" }, "Looking …");
-  const more = el("button", { type: "button", hidden: true, onclick: () => page() }, "Show more");
   const all = el("button", { type: "button", hidden: true, onclick: () => replay(isNarrow ? narrow : { all: true }, again) },
     isNarrow ? "Send these again …" : "Send all again …");
-  let next = "";
-  let shownSums = "";
-
-  function showSums(summary) {
-    const text = JSON.stringify(summary);
-    if (text === shownSums) return;
-    shownSums = text;
-    sums.replaceChildren(summaryTable(summary.dead_letters, narrow, again));
-    total.textContent = `${deadLetters(summary.total)} ${summary.total === 1 ? "waits" : "wait"}${summary.parked ? `, ${number(summary.parked)} parked` : ""}`;
-  }
-
-  async function page() {
-    more.disabled = true;
-    let found;
-    try {
-      found = await askJson(`/api/v1/dead-letters?${queryOf({ ...narrow, replayed, limit: PAGE_SIZE, after: next })}`);
-    } catch (error) {
-      none.hidden = false;
-      none.textContent = error.message;
-      return;
-    } finally {
-      more.disabled = false;
-    }
-    rows.append(...found.dead_letters.map((letter) => letterRow(letter, again)));
-    next = found.next ?? "";
-    more.hidden = !next;
-    table.hidden = !rows.childElementCount;
-    all.hidden = table.hidden || replayed === "true";
-    none.hidden = !table.hidden;
-    none.textContent = isNarrow ? "No dead letter is like that." : NONE[replayed];
-  }
+  const list = new LetterList({
+    wanted: { ...narrow, replayed },
+    nothing: isNarrow ? "No dead letter is like that." : NONE[replayed],
+    again: () => again(),
+    tells: (shown) => { all.hidden = !shown || replayed === "true"; },
+  });
+  let shownSums = null;
 
   async function again() {
-    rows.replaceChildren();
-    next = "";
-    await Promise.allSettled([page(), refresh(true)]);
+    await list.readAnew();
+    changed();
   }
 
-  let lastSums = 0;
-  async function refresh(atOnce = false) {
-    if (!atOnce && Date.now() - lastSums < SUMS_EVERY) return;
-    lastSums = Date.now();
-    showSums(await askJson("/api/v1/dead-letters/summary"));
+  function showLetters(summary) {
+    const text = JSON.stringify(summary);
+    if (summary === null || text === shownSums) return;
+    if (shownSums !== null && list.mayBeReadAnew) list.readAnew();
+    shownSums = text;
+    sums.replaceChildren(summaryTable(summary.dead_letters, narrow, again));
+    total.textContent = waitingWords(summary);
   }
 
-  page();
+  list.readAnew();
   return {
     title: "Dead letters",
     element: el("div", {},
@@ -148,12 +171,10 @@ function lettersView(filter, board) {
       el("section", { class: "panel", "aria-label": "By reason" }, el("header", {}, el("h3", {}, "By reason")), sums),
       el("section", { class: "panel", "aria-label": "The letters" },
         el("header", {}, el("h3", {}, "The letters"), whichLetters(narrow, replayed), filterForm(filter, board?.topics ?? []), el("span", { class: "spacer" }), all),
-        table, none, el("div", { class: "more" }, more))),
-    refresh,
+        list.elements)),
+    showLetters,
   };
 }
-
-const SUMS_EVERY = 4500; // ms
 
 // One ------------------------------------------------------------------------------------------------
 
@@ -191,7 +212,7 @@ function personalList(personal) {
 }
 
 // The view of one letter. What is personal is fetched anew when it is asked for, and kept nowhere before.
-function letterView(id) {
+function letterView(id, changed) {
   const content = el("div", {}, el("p", { class: "muted" }, "Looking …"));
   const path = `/api/v1/dead-letters/${encodeURIComponent(id)}`;
 
@@ -203,6 +224,11 @@ function letterView(id) {
       content.replaceChildren(el("div", { class: "panel empty" }, el("strong", {}, error.status === 404 ? "There is no dead letter of this id." : error.message),
         el("a", { href: "#dead-letters" }, "All dead letters")));
     }
+  }
+
+  async function again() {
+    await load();
+    changed();
   }
 
   async function reveal(button, place) {
@@ -217,7 +243,7 @@ function letterView(id) {
   function show(letter) {
     const place = el("div", {}, el("p", { class: "muted" }, "The address, the body and the headers are not shown until you ask for them."));
     const reveals = el("button", { type: "button", onclick: () => reveal(reveals, place) }, "Show personal data");
-    const sends = el("button", { type: "button", class: "primary", onclick: () => replay({ ids: [id] }, load) }, "Send again …");
+    const sends = el("button", { type: "button", class: "primary", onclick: () => replay({ ids: [id] }, again) }, "Send again …");
     content.replaceChildren(
       el("section", { class: "panel", "aria-label": "What is known" },
         el("header", {}, el("h3", {}, "Why it failed"), el("span", { class: "spacer" }),

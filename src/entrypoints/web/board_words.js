@@ -75,8 +75,18 @@ function waiting(group) {
   return group.lag === 0 ? "no message waits" : `${messages(group.lag)} ${group.lag === 1 ? "waits" : "wait"}`;
 }
 
-// The whole of it stands in the group's tile.
-const brief = (reason) => (reason.length > REASON_SHOWN ? `${reason.slice(0, REASON_SHOWN)}…` : reason);
+// What a program says of its network, in words; the whole of it stands in the group's tile.
+const IN_WORDS = [
+  [/^refuses-everything$/, "it refuses everything"],
+  [/Errno 111|Errno 61|connection refused/i, "connection refused"],
+  [/Errno -|name or service|name resolution|getaddrinfo/i, "its host's name is not known"],
+  [/timed ?out|time-?out/i, "no answer in time"],
+];
+
+function brief(reason) {
+  const words = IN_WORDS.find(([said]) => said.test(reason))?.[1] ?? reason;
+  return words.length > REASON_SHOWN ? `${words.slice(0, REASON_SHOWN)}…` : words;
+}
 
 function down(group, now) {
   const { since, reason } = group.channel;
