@@ -52,6 +52,7 @@ from application.lag import ReadLags
 from application.notify_sms import NotifyBySms
 from application.request_ids import RequestIds
 from application.status import ReadStatus
+from domain.presence import PresenceTimes
 from domain.retry import RetryPolicy
 from domain.topic import Topic
 from domain.view_ports import StatusView
@@ -209,11 +210,12 @@ class Container(containers.DeclarativeContainer):
     )
     mail_probe = providers.Singleton(build_probes.of_mail_server, settings, clock)
     sms_probe = providers.Singleton(build_probes.of_sms_provider, settings, clock)
+    presence_times = providers.Singleton(PresenceTimes)
     presence = providers.Selector(
         backend,
-        sqlite=providers.Singleton(FilePresence, sqlite_path, clock),
-        kafka=providers.Singleton(build_on_kafka.presence, kafka_connection, settings, clock),
-        memory=providers.Singleton(MemoryPresence, memory_broker, clock),
+        sqlite=providers.Singleton(FilePresence, sqlite_path, clock, presence_times),
+        kafka=providers.Singleton(build_on_kafka.presence, kafka_connection, settings, clock, presence_times),
+        memory=providers.Singleton(MemoryPresence, memory_broker, clock, presence_times),
     )
     group_backlog = providers.Selector(
         backend,

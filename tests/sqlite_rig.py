@@ -25,6 +25,7 @@ from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
+from domain.presence import USUAL_TIMES, PresenceTimes
 from tests.contracts.rig import Rig, configured, plan
 
 _LETTERS = """SELECT topic, partition, log_offset, key, value, headers, reason, error, attempts, failed_at
@@ -145,8 +146,8 @@ class SqliteRig(Rig):
     async def make_room_for_presence(self) -> None:
         """Nothing has to."""
 
-    def presence(self) -> FilePresence:
-        return FilePresence(self.path, SystemClock())
+    def presence(self, times: PresenceTimes = USUAL_TIMES) -> FilePresence:
+        return FilePresence(self.path, SystemClock(), times)
 
     def unreachable_presence(self) -> FilePresence:
         presence_folder(self.path).write_text("a file where the folder should be")

@@ -9,15 +9,18 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Self, TypeVar
 from urllib.parse import quote
 
+from adapters.one_off_thread import in_thread
 from adapters.presence_json import decode_report, encode_report, in_order
 from domain.errors import LogUnavailable
 from domain.ports import Clock
-from domain.presence import GONE_SECONDS, ProcessReport
+from domain.presence import USUAL_TIMES, PresenceTimes, ProcessReport
 
 FORGOTTEN_SECONDS = 3600.0
+_ANSWER_SECONDS = 3.0
 _LONGEST_NAME, _SUFFIX = 200, ".json"
 _Answer = TypeVar("_Answer")
 
@@ -30,20 +33,34 @@ def presence_folder(log: Path) -> Path:
 class FilePresence:
     """`log`: the path of the embedded log. The folder is made with the first report."""
 
-    def __init__(self, log: Path, clock: Clock) -> None:
+    def __init__(self, log: Path, clock: Clock, times: PresenceTimes = USUAL_TIMES) -> None:
         self._folder = presence_folder(log)
         self._clock = clock
+        self._times = times
+        self._one_at_a_time = Lock()
+        self._left: set[str] = set()
 
     async def tell(self, report: ProcessReport) -> None:
-        await _in_thread(lambda: self._write(report))
+        await _in_thread(lambda: self._write_unless_left(report))
 
     async def leave(self, process: str) -> None:
-        await _in_thread(lambda: self._path(process).unlink(missing_ok=True))
+        await _in_thread(lambda: self._remove(process))
 
     async def seen(self) -> Sequence[ProcessReport]:
-        oldest = self._clock.now() - GONE_SECONDS
         reports = await _in_thread(self._read_all)
-        return in_order([report for report in reports if report.at >= oldest])
+        now = self._clock.now()
+        return in_order([report for report in reports if self._times.is_there(report.at, now)])
+
+    def _write_unless_left(self, report: ProcessReport) -> None:
+        """A write that nobody waits for any more may come after its process has left."""
+        with self._one_at_a_time:
+            if report.process not in self._left:
+                self._write(report)
+
+    def _remove(self, process: str) -> None:
+        with self._one_at_a_time:
+            self._left.add(process)
+            self._path(process).unlink(missing_ok=True)
 
     def _write(self, report: ProcessReport) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,6 +102,9 @@ class FilePresence:
 
 async def _in_thread(act: Callable[[], _Answer]) -> _Answer:
     try:
-        return await asyncio.to_thread(act)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await in_thread("presence", act)
+    except TimeoutError as error:
+        raise LogUnavailable("the disk does not answer") from error
     except OSError as error:
         raise LogUnavailable(f"{error.filename} cannot be used: {error.strerror}") from error

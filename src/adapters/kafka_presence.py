@@ -1,7 +1,12 @@
-"""`Presence` on Kafka: a topic of one partition, of which only the last moments matter."""
+"""`Presence` on Kafka: a topic of one partition, of which only the last moments matter.
+
+The log stamps the records (`message.timestamp.type`), so the consumers' machines may have any time: only the
+reader's clock is held against the brokers', and what is newest shows that theirs is at least there.
+"""
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,9 +22,12 @@ from adapters.presence_json import decode_report, encode_report, in_order
 from domain.errors import LogUnavailable
 from domain.log import Bounds, Shard, Unconfirmed
 from domain.ports import Clock
-from domain.presence import GONE_SECONDS, ProcessReport
+from domain.presence import USUAL_TIMES, PresenceTimes, ProcessReport
 
-_FIRST_LOOK_SECONDS = 3 * GONE_SECONDS  # clocks of machines differ
+# The first look goes so much further back than it must: the brokers' clocks may be behind.
+_SLACK_SECONDS = 60.0
+# A process that ends does not wait for long for what it has to tell of itself.
+_STOP_SECONDS = 0.5
 
 
 class KafkaPresence:
@@ -34,6 +42,7 @@ class KafkaPresence:
         connection: KafkaConnection,
         topic: str,
         clock: Clock,
+        times: PresenceTimes = USUAL_TIMES,
         *,
         timeout_seconds: float = 5.0,
         producer_class: ProducerClass = AIOKafkaProducer,
@@ -41,13 +50,24 @@ class KafkaPresence:
     ) -> None:
         self._shard = Shard(topic, 0)
         self._clock = clock
-        self._writing = WritingClient(connection, timeout_seconds, 0.0, Backlog(100, 1 << 20), producer_class)
+        self._times = times
+        self._writing = WritingClient(
+            connection,
+            timeout_seconds,
+            0.0,
+            Backlog(100, 1 << 20),
+            producer_class,
+            failure_level=logging.DEBUG,  # who tells says so, once
+            stop_seconds=_STOP_SECONDS,
+        )
         self._is_writing = False
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
         self._turn = asyncio.Lock()
         self._next: int | None = None
         self._looked_at = 0.0
-        self._reports: dict[bytes | None, ProcessReport] = {}
+        # By process, with the log's time.
+        self._reports: dict[bytes | None, tuple[float, ProcessReport]] = {}
+        self._newest = 0.0
 
     async def tell(self, report: ProcessReport) -> None:
         await self._write(report.process, encode_report(report))
@@ -58,9 +78,11 @@ class KafkaPresence:
     async def seen(self) -> Sequence[ProcessReport]:
         async with self._turn:
             await self._read_on()
-        oldest = self._clock.now() - GONE_SECONDS
-        self._reports = {key: report for key, report in self._reports.items() if report.at >= oldest}
-        return in_order(list(self._reports.values()))
+        now = max(self._clock.now(), self._newest)
+        self._reports = {
+            key: told for key, told in self._reports.items() if self._times.is_there(told[0], now)
+        }
+        return in_order([report for _, report in self._reports.values()])
 
     async def _write(self, process: str, value: bytes | None) -> None:
         if not self._is_writing:
@@ -85,20 +107,23 @@ class KafkaPresence:
 
     async def _bounds(self, partition: TopicPartition, now: float) -> Bounds:
         """What is to be read now: what is new; the last moments where nobody looked lately."""
-        if self._next is not None and now - self._looked_at < _FIRST_LOOK_SECONDS:
+        if self._next is not None and now - self._looked_at < self._times.gone:
             bounds = (await self._reader.bounds([partition]))[partition]
             if bounds.first <= self._next <= bounds.end:
                 return Bounds(self._next, bounds.end)
         # Also where the topic was made anew meanwhile.
-        since = self._clock.now() - _FIRST_LOOK_SECONDS
+        self._newest = 0.0
+        since = self._clock.now() - self._times.gone - _SLACK_SECONDS
         return (await self._reader.since([partition], since))[partition]
 
     def _take(self, record: Any) -> None:
+        stamped_at = record.timestamp / 1000
+        self._newest = max(self._newest, stamped_at)
         report = None if record.value is None else decode_report(record.value)
         if report is None:
             self._reports.pop(record.key, None)
         else:
-            self._reports[record.key] = report
+            self._reports[record.key] = (stamped_at, report)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,5 +1,6 @@
 """`MessagePublisher` and `DeadLetters` over Kafka: `acks=all`, in order, within a limit of time."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -31,19 +32,25 @@ class WritingClient:
         gather_seconds: float,
         backlog: Backlog,
         producer_class: ProducerClass,
+        *,
+        failure_level: int = logging.WARNING,
+        stop_seconds: float = 3.0,
     ) -> None:
         self._connection = connection
         # One try must fit into the limit of a call. aiokafka gives a batch up after at most two.
         self._request_ms = int(1000 * min(max(limit_seconds, 1.0), 10.0))
         self._producer_class = producer_class
         self._options: dict[str, Any] = {}
-        self.live = LiveProducer(self._build, answer_seconds=min(limit_seconds, 3.0))
+        self.live = LiveProducer(
+            self._build, answer_seconds=min(limit_seconds, 3.0), stop_seconds=stop_seconds
+        )
         self.writer = KafkaWriter(
             self.live,
             limit_seconds=limit_seconds,
             flight_seconds=3 * self._request_ms / 1000,
             gather_seconds=gather_seconds,
             backlog=backlog,
+            failure_level=failure_level,
         )
 
     def open(self) -> None:

@@ -99,6 +99,8 @@ def new_topic(plan: TopicPlan, brokers: int, largest_message: int) -> NewTopic:
         settings |= QUICK_COMPACTION
     if plan.segment_ms is not None:
         settings["segment.ms"] = str(plan.segment_ms)
+    if plan.stamped_by_log:
+        settings["message.timestamp.type"] = "LogAppendTime"
     if plan.extra_message_bytes:
         settings["max.message.bytes"] = str(largest_message + plan.extra_message_bytes)
     return NewTopic(plan.name, plan.partitions, copies, topic_configs=settings)

@@ -30,7 +30,7 @@ class KafkaWriter:
     What waits departs together, over all partitions, so that aiokafka sends a broker one request for all
     of its own (docs/decisions/0012). `gather_seconds`: how long it waits for company, where the last
     departure had any. `flight_seconds`: after it a batch without an answer is given up, should aiokafka
-    not have done so itself.
+    not have done so itself. `failure_level`: of the log's lines about batches that were not confirmed.
     """
 
     def __init__(
@@ -41,8 +41,10 @@ class KafkaWriter:
         flight_seconds: float,
         gather_seconds: float,
         backlog: Backlog,
+        failure_level: int = logging.WARNING,
     ) -> None:
         self._live = live
+        self._failure_level = failure_level
         self._limit = limit_seconds
         self._flight = flight_seconds
         self._gather = gather_seconds
@@ -184,7 +186,8 @@ class KafkaWriter:
         now = asyncio.get_running_loop().time()
         if now < self._quiet_until:
             return
-        log.warning(
+        log.log(
+            self._failure_level,
             "Kafka did not confirm a batch",
             extra={
                 "action": "kafka_batch_unconfirmed",

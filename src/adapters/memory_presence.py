@@ -7,15 +7,16 @@ from adapters.memory_broker import MemoryBroker
 from adapters.presence_json import in_order
 from domain.errors import LogUnavailable
 from domain.ports import Clock
-from domain.presence import GONE_SECONDS, ProcessReport
+from domain.presence import USUAL_TIMES, PresenceTimes, ProcessReport
 
 
 class MemoryPresence:
     """Over one broker all see each other."""
 
-    def __init__(self, broker: MemoryBroker, clock: Clock) -> None:
+    def __init__(self, broker: MemoryBroker, clock: Clock, times: PresenceTimes = USUAL_TIMES) -> None:
         self._broker = broker
         self._clock = clock
+        self._times = times
 
     async def tell(self, report: ProcessReport) -> None:
         self._reach()
@@ -27,8 +28,9 @@ class MemoryPresence:
 
     async def seen(self) -> Sequence[ProcessReport]:
         self._reach()
-        oldest = self._clock.now() - GONE_SECONDS
-        return in_order([report for report in self._broker.reports.values() if report.at >= oldest])
+        now = self._clock.now()
+        told = self._broker.reports.values()
+        return in_order([report for report in told if self._times.is_there(report.at, now)])
 
     def _reach(self) -> None:
         if self._broker.down:

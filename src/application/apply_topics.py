@@ -186,6 +186,7 @@ def _presence_plan(name: str, topics: Sequence[Topic]) -> TopicPlan:
         replication_factor=max(topic.replication_factor for topic in topics),
         retention_ms=PRESENCE_MS,
         segment_ms=PRESENCE_SEGMENT_MS,
+        stamped_by_log=True,
     )
 
 

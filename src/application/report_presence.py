@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from application.counts import DeliveryCounts
 from application.delivery_snapshot import DeliverySnapshot
 from domain.errors import HeraldError
+from domain.personal_data import mask
 from domain.ports import Clock
-from domain.presence import TELL_SECONDS, ChannelState, ProcessReport, TopicWork
+from domain.presence import USUAL_TIMES, ChannelState, PresenceTimes, ProcessReport, TopicWork
 from domain.view_ports import Presence
 
 LOOK_SECONDS = 0.5  # so late at the most is it told that the channel went down or came back
+_LONGEST_REASON = 200  # a provider's own words may be long
 NO_PARTITION = "has no partition: other processes of the group have them"
 
 logger = logging.getLogger("herald.presence")
@@ -43,6 +45,7 @@ class ReportPresence:
         counts: DeliveryCounts,
         why_down: Callable[[], str | None],
         unready: Callable[[], Awaitable[str | None]],
+        times: PresenceTimes = USUAL_TIMES,
     ) -> None:
         self._presence = presence
         self._identity = identity
@@ -51,6 +54,7 @@ class ReportPresence:
         self._counts = counts
         self._why_down = why_down
         self._unready = unready
+        self._times = times
         self._started_at = clock.now()
         self._channel = ChannelState(up=True, since=self._started_at)
         self._has_told = True
@@ -59,7 +63,7 @@ class ReportPresence:
         """For ever. What cannot be told is told the next time; it holds up nothing."""
         while True:
             await self._tell()
-            due = self._clock.monotonic() + TELL_SECONDS
+            due = self._clock.monotonic() + self._times.tell
             while self._clock.monotonic() < due and not self._channel_changes():
                 await self._clock.sleep(LOOK_SECONDS)
 
@@ -104,6 +108,8 @@ class ReportPresence:
     def _channel_changes(self) -> bool:
         """Whether it is not as it was last seen; from now on this is how it is."""
         reason = self._why_down()
+        if reason is not None:
+            reason = mask(reason)[:_LONGEST_REASON]
         if (reason or "") == self._channel.reason and (reason is None) == self._channel.up:
             return False
         self._channel = ChannelState(up=reason is None, since=self._clock.now(), reason=reason or "")

@@ -3,20 +3,38 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from zlib import crc32
 
-TELL_SECONDS = 5.0
-"""How often a process tells how it stands; what changes about its channel it tells at once."""
-GONE_SECONDS = 20.0
-"""Who told nothing for so long is taken for gone. Clocks of machines may differ by a few seconds."""
 _LONGEST_PREFIX = 200  # characters; Kafka allows a topic 249
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresenceTimes:
+    """Seconds. `tell`: how often a process tells how it stands; a change of its channel it tells at once.
+
+    `gone`: who told nothing for so long is taken for gone.
+    """
+
+    tell: float = 5.0
+    gone: float = 20.0
+
+    def is_there(self, told_at: float, now: float) -> bool:
+        """Also of a moment that is not yet: clocks differ by a few seconds, and may be set back."""
+        return abs(now - told_at) <= self.gone
+
+
+USUAL_TIMES = PresenceTimes()
 
 
 def presence_topic(group_prefix: str) -> str:
     """Where the processes of one installation tell of themselves, on a log that keeps it in a topic.
 
-    A group's name may have characters that a topic's may not, and may be longer.
+    A group's name may have characters that a topic's may not, and may be longer; two installations whose
+    names differ in those alone do not meet either.
     """
-    return re.sub(r"[^A-Za-z0-9._-]", "_", group_prefix)[:_LONGEST_PREFIX] + "presence"
+    fitting = re.sub(r"[^A-Za-z0-9._-]", "_", group_prefix)[:_LONGEST_PREFIX]
+    apart = "" if fitting == group_prefix else f"{crc32(group_prefix.encode()):08x}-"
+    return f"{fitting}{apart}presence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,7 @@ class TopicPlan:
     `retention_ms` is `FOR_EVER` where no record is forgotten for its age.
 
     `segment_ms`: after how long what was written may be forgotten at all; None: the log's usual.
+    `stamped_by_log`: a record's time is when the log took it, whatever the writer's clock says.
     `extra_message_bytes` is allowed on top of what the topic `beside` which this one stands takes (or, where
     that does not exist, the log's usual limit), for the headers that Herald adds.
     """
@@ -59,6 +60,7 @@ class TopicPlan:
     extra_message_bytes: int = 0
     beside: str | None = None
     segment_ms: int | None = None
+    stamped_by_log: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ class Presence(AbstractAsyncContextManager[Any], Protocol):
         """The process ends in order: it is not seen any more. Twice is harmless. Raises `LogUnavailable`."""
 
     async def seen(self) -> Sequence[ProcessReport]:
-        """The newest report of each process that told one within `GONE_SECONDS`, by group and start.
+        """The newest report of each process that told one within `PresenceTimes.gone`, by group and start.
 
         Raises `LogUnavailable`. Bounded in time. A report of a version not known here is left out.
         """

@@ -15,7 +15,7 @@ from domain.ports import (
     MessagePublisher,
     TopicCatalog,
 )
-from domain.presence import presence_topic
+from domain.presence import PresenceTimes, presence_topic
 from domain.view_ports import GroupBacklog, GroupLags, Presence, StatusFeed, StatusView
 from entrypoints.settings_model import Settings
 
@@ -100,10 +100,12 @@ def presence_topic_of(settings: Settings) -> str:
     return presence_topic(settings.kafka.group_prefix) if settings.broker.backend == "kafka" else ""
 
 
-def presence(connection: "KafkaConnection", settings: Settings, clock: SystemClock) -> Presence:
+def presence(
+    connection: "KafkaConnection", settings: Settings, clock: SystemClock, times: PresenceTimes
+) -> Presence:
     from adapters.kafka_presence import KafkaPresence
 
-    return KafkaPresence(connection, presence_topic(settings.kafka.group_prefix), clock)
+    return KafkaPresence(connection, presence_topic(settings.kafka.group_prefix), clock, times)
 
 
 def backlog(connection: "KafkaConnection") -> GroupBacklog:

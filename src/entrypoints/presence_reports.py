@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from application.delivery_engine import DeliveryEngine
 from application.report_presence import ProcessIdentity, ReportPresence
 from domain.ports import Clock
+from domain.presence import PresenceTimes
 from domain.view_ports import Presence
 from entrypoints.version import herald_version
 
@@ -19,6 +20,7 @@ def report_presence(
     group: str,
     topics: tuple[str, ...],
     unready: Callable[[], Awaitable[str | None]],
+    times: PresenceTimes,
 ) -> ReportPresence:
     """The use case for this process."""
     host, pid = socket.gethostname(), os.getpid()
@@ -39,4 +41,5 @@ def report_presence(
         counts=engine.counts,
         why_down=lambda: breaker.reason or "the channel is down" if breaker.is_open else None,
         unready=unready,
+        times=times,
     )

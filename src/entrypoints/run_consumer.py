@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("herald.process")
 
-LEAVE_SECONDS = 2.0
+LEAVE_SECONDS = 1.0
 
 
 def run_consumer(loaded: Loaded, group: str, supervised_by: int | None = None) -> int:
@@ -88,6 +88,7 @@ class ConsumerProcess:
                 await stack.enter_async_context(tracer)
             telling = asyncio.create_task(tell_when_ready(self._link, self._unready))
             stack.callback(telling.cancel)
+            await stack.enter_async_context(self._telling_others())
             await stack.enter_async_context(self._container.topic_catalog())
             if not await _before(stop, self._make_topics()):
                 return
@@ -102,13 +103,12 @@ class ConsumerProcess:
                     pruning = asyncio.create_task(retention.run())
                     stack.callback(pruning.cancel)
             self._is_open = True
-            await stack.enter_async_context(self._telling_others())
             with rare_collections():
                 await self._engine.run(stop)
 
     @contextlib.asynccontextmanager
     async def _telling_others(self) -> AsyncIterator[None]:
-        """For as long as it delivers; leaving takes a moment at the most."""
+        """Also while it waits for the log, if others can be told then. Leaving takes a moment at the most."""
         async with self._container.presence() as presence:
             report = report_presence(
                 presence,
@@ -117,6 +117,7 @@ class ConsumerProcess:
                 self._group,
                 tuple(self._container.subscribed()),
                 self._unready,
+                self._container.presence_times(),
             )
             telling = asyncio.create_task(report.run())
             try:

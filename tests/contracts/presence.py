@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from domain.errors import LogUnavailable
-from domain.presence import GONE_SECONDS, ChannelState, ProcessReport, TopicWork
+from domain.presence import ChannelState, PresenceTimes, ProcessReport, TopicWork
 from tests.contracts.rig import Rig
+
+QUICKLY_GONE = PresenceTimes(gone=1.0)
 
 
 def report(process: str, **changes: object) -> ProcessReport:
@@ -73,8 +75,9 @@ class PresenceContract:
 
     async def test_who_told_nothing_for_long_is_not_seen(self, rig: Rig) -> None:
         await rig.make_room_for_presence()
-        async with rig.presence() as one:
-            await one.tell(report("old", at=time.time() - GONE_SECONDS - 1))
+        async with rig.presence(QUICKLY_GONE) as one:
+            await one.tell(report("old"))
+            await asyncio.sleep(QUICKLY_GONE.gone + 0.1)
             await one.tell(report("new"))
 
             assert [seen.process for seen in await one.seen()] == ["new"]

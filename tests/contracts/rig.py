@@ -16,6 +16,7 @@ from domain.ports import (
     MessagePublisher,
     TopicCatalog,
 )
+from domain.presence import USUAL_TIMES, PresenceTimes
 from domain.topic import Cleanup, FoundTopic, Topic, TopicPlan
 from domain.view_ports import GroupBacklog, GroupLags, Presence, StatusView
 
@@ -133,7 +134,7 @@ class Rig(ABC):
         """What has to exist before processes tell of themselves."""
 
     @abstractmethod
-    def presence(self) -> Presence: ...
+    def presence(self, times: PresenceTimes = USUAL_TIMES) -> Presence: ...
 
     @abstractmethod
     def unreachable_presence(self) -> Presence:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.contracts.discard_orders import DiscardOrdersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
-from tests.contracts.presence import PresenceContract
+from tests.contracts.presence import QUICKLY_GONE, PresenceContract, report
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.status import StatusViewContract, Story
 from tests.contracts.topic_catalog import TopicCatalogContract
@@ -131,4 +132,28 @@ async def rest_once_it_answers(feed: KafkaStatusFeed) -> None:
             await asyncio.sleep(0.1)
 
 
-class TestKafkaPresence(OnKafka, PresenceContract): ...
+class TestKafkaPresence(OnKafka, PresenceContract):
+    async def test_a_process_whose_clock_is_an_hour_off_is_seen_and_is_gone_like_others(
+        self, rig: KafkaRig
+    ) -> None:
+        await rig.make_room_for_presence()
+        wrong = [report("slow", at=time.time() - 3600), report("fast", at=time.time() + 3600)]
+        async with rig.presence(QUICKLY_GONE) as one:
+            for told in wrong:
+                await one.tell(told)
+            seen = {each.process for each in await one.seen()}
+            await asyncio.sleep(QUICKLY_GONE.gone + 0.1)
+            later = await one.seen()
+
+        assert (seen, later) == ({"slow", "fast"}, [])
+
+    async def test_two_installations_do_not_see_each_other(self, rig: KafkaRig, kafka_address: str) -> None:
+        other = await KafkaRig(kafka_address).make_topics()
+        for each in (rig, other):
+            await each.make_room_for_presence()
+        async with rig.presence() as one, other.presence() as two:
+            await one.tell(report("one"))
+            await two.tell(report("two"))
+
+            assert [each.process for each in await one.seen()] == ["one"]
+            assert [each.process for each in await two.seen()] == ["two"]

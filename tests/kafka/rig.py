@@ -29,6 +29,7 @@ from domain.discard import control_topic
 from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Record, Shard
 from domain.outcome import DeadLetterReason
+from domain.presence import USUAL_TIMES, PresenceTimes
 from domain.topic import FOR_EVER, Cleanup, TopicPlan, dead_letter_topic
 from tests.contracts.rig import A_DAY_MS, Rig, configured, new_name, plan
 
@@ -96,10 +97,10 @@ class KafkaRig(Rig):
         return KafkaGroupLags(NOBODY_LISTENS, f"{self.topic}-", timeout_seconds=0.3)
 
     async def make_room_for_presence(self) -> None:
-        await self.catalog().create([plan(f"{self.topic}-presence", partitions=1)])
+        await self.catalog().create([replace(plan(f"{self.topic}-presence", 1), stamped_by_log=True)])
 
-    def presence(self) -> KafkaPresence:
-        return KafkaPresence(self.connection, f"{self.topic}-presence", SystemClock())
+    def presence(self, times: PresenceTimes = USUAL_TIMES) -> KafkaPresence:
+        return KafkaPresence(self.connection, f"{self.topic}-presence", SystemClock(), times)
 
     def unreachable_presence(self) -> KafkaPresence:
         return KafkaPresence(NOBODY_LISTENS, "nowhere", SystemClock(), timeout_seconds=0.3)

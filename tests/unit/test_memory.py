@@ -22,6 +22,7 @@ from adapters.system_clock import SystemClock
 from domain.dead_letter import DeadLetter
 from domain.errors import LogUnavailable
 from domain.log import Assigned, Fetched, Lost, Position, Receipt, Record, Revoking, Shard, Unconfirmed
+from domain.presence import USUAL_TIMES, PresenceTimes
 from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract, letter
@@ -103,8 +104,8 @@ class MemoryRig(Rig):
     async def make_room_for_presence(self) -> None:
         """Nothing has to."""
 
-    def presence(self) -> MemoryPresence:
-        return MemoryPresence(self.broker, SystemClock())
+    def presence(self, times: PresenceTimes = USUAL_TIMES) -> MemoryPresence:
+        return MemoryPresence(self.broker, SystemClock(), times)
 
     def unreachable_presence(self) -> MemoryPresence:
         self.broker.down = True

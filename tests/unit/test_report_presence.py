@@ -9,7 +9,7 @@ from adapters.memory_presence import MemoryPresence
 from application.counts import DeliveryCounts
 from application.delivery_snapshot import DeliverySnapshot, ShardLag
 from application.report_presence import NO_PARTITION, ProcessIdentity, ReportPresence
-from domain.presence import TELL_SECONDS, ChannelState, ProcessReport, TopicWork
+from domain.presence import USUAL_TIMES, ChannelState, ProcessReport, TopicWork
 from tests.fakes import FakeClock
 
 ME = ProcessIdentity(
@@ -71,9 +71,13 @@ async def test_it_tells_at_once_and_then_every_few_seconds() -> None:
     start = process.clock.now()
 
     async with process.running():
-        await process.clock.advance(2 * TELL_SECONDS + 0.1)
+        await process.clock.advance(2 * USUAL_TIMES.tell + 0.1)
 
-    assert [report.at - start for report in process.told.reports] == [0, TELL_SECONDS, 2 * TELL_SECONDS]
+    assert [report.at - start for report in process.told.reports] == [
+        0,
+        USUAL_TIMES.tell,
+        2 * USUAL_TIMES.tell,
+    ]
     assert process.told.reports[0] == ProcessReport(
         process="h-7-ab",
         group="email",
@@ -114,6 +118,18 @@ async def test_a_channel_that_goes_down_is_told_at_once_and_so_is_its_return() -
     assert back.since > told.since
 
 
+async def test_no_address_is_told_though_a_server_s_words_may_hold_one() -> None:
+    process = Process()
+    process.down = "550 sender ada@example.com refused " + 500 * "x"
+
+    async with process.running():
+        await process.clock.settle()
+
+    reason = process.told.reports[-1].channel.reason
+    assert reason.startswith("550 sender ***@*** refused")
+    assert len(reason) == 200
+
+
 async def test_what_it_waits_for_is_told() -> None:
     process = Process()
     process.lags = ()
@@ -128,10 +144,10 @@ async def test_a_log_that_is_away_is_waited_out() -> None:
     process.told.broker.down = True
 
     async with process.running():
-        await process.clock.advance(3 * TELL_SECONDS)
+        await process.clock.advance(3 * USUAL_TIMES.tell)
         assert process.told.reports == []
         process.told.broker.down = False
-        await process.clock.advance(TELL_SECONDS)
+        await process.clock.advance(USUAL_TIMES.tell)
 
     assert len(process.told.reports) >= 1
 

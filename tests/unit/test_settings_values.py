@@ -337,5 +337,6 @@ def test_a_topic_must_not_be_the_one_in_which_processes_tell_of_themselves() -> 
 
 def test_any_prefix_of_groups_gives_a_topic_that_kafka_takes() -> None:
     assert presence_topic("herald-") == "herald-presence"
-    assert presence_topic("team a/") == "team_a_presence"
+    assert presence_topic("team a/") == "team_a_5f16e5d3-presence"
+    assert presence_topic("team/a") != presence_topic("team a")
     assert len(presence_topic("x" * 500)) <= 249
