@@ -22,12 +22,14 @@ from types import TracebackType
 from typing import IO, Self
 from uuid import uuid4
 
+from tests.kafka.archive import class_archive
 from tests.kafka.jars import class_path
 
 KEEPER = Path(__file__).with_name("keeper.py")
 JVM = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+ARCHIVE_SECONDS = 60.0
 # Below every system's ephemeral range: while a node is down, no client's socket can take its port.
 PORTS = range(20_000, 32_000)
 # Small timings, so that tests of death and return need not wait for Kafka's patience.
@@ -72,7 +74,7 @@ class KafkaCluster:
     outside, the cluster outlives its starter while others hold it; by default it is this object's own.
     `settings`: more server properties, and `own` those of single nodes by their number. `cluster_id`: any by
     default. `format_options`: of the tool that formats a node's disk. `answers_plainly`: False where a node
-    wants TLS, so that only its open port can be waited for.
+    wants TLS, so that only its open port can be waited for. `jvm_options`: those that make starting quick.
     """
 
     size: int = 1
@@ -82,6 +84,7 @@ class KafkaCluster:
     cluster_id: str = field(default_factory=random_id)
     format_options: tuple[str, ...] = ()
     answers_plainly: bool = True
+    jvm_options: tuple[str, ...] | None = None
     directory: Path = field(init=False)
     nodes: list[Node] = field(init=False)
     _held: IO[bytes] | None = field(init=False, default=None)
@@ -100,6 +103,8 @@ class KafkaCluster:
     def start(self) -> Self:
         """Formats and starts all nodes; returns when each answers."""
         path = class_path()
+        if self.jvm_options is None:
+            self.jvm_options = class_archive(archive_classes)
         if self.lifeline is None:
             self.lifeline = self.directory / "lifeline"
             self._held = hold(self.lifeline)
@@ -119,9 +124,9 @@ class KafkaCluster:
         """SIGKILL: no goodbye, no flush."""
         self._end(self.nodes[number], signal.SIGUSR1)
 
-    def stop(self, number: int = 0) -> None:
+    def stop(self, number: int = 0, patience: float = STOP_SECONDS) -> None:
         """SIGTERM; a node that cannot end gracefully (no quorum is left) is killed."""
-        self._end(self.nodes[number], signal.SIGTERM)
+        self._end(self.nodes[number], signal.SIGTERM, patience)
 
     def leave(self) -> None:
         """Leaves the nodes running, for those who hold the lifeline besides."""
@@ -151,7 +156,9 @@ class KafkaCluster:
         properties = node.directory / "server.properties"
         properties.write_text("".join(f"{k}={v}\n" for k, v in self._properties(node).items()))
         options = ("-t", self.cluster_id, "-c", str(properties), *self.format_options)
-        _run("kafka.tools.StorageTool", "format", *options, path=path)
+        # What is not archived yet is not read from an archive, either.
+        jvm = [one for one in self.jvm_options or () if "AtExit" not in one]
+        _run(*jvm, "-cp", path, "kafka.tools.StorageTool", "format", *options)
 
     def _properties(self, node: Node) -> dict[str, str]:
         voters = ",".join(f"{n.number}@127.0.0.1:{n.controller_port}" for n in self.nodes)
@@ -173,7 +180,8 @@ class KafkaCluster:
 
     def _launch(self, node: Node) -> None:
         self._end(node, signal.SIGUSR1)
-        command = [*JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path()]
+        command = [*JVM, *(self.jvm_options or ()), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        command += ["-cp", class_path()]
         command += ["kafka.Kafka", str(node.directory / "server.properties")]
         keeper = [sys.executable, "-S", "-E", str(KEEPER), str(self.lifeline), str(self.directory)]
         with (node.directory / "output.log").open("ab") as output:
@@ -195,13 +203,13 @@ class KafkaCluster:
             time.sleep(0.1)
 
     @staticmethod
-    def _end(node: Node, by: signal.Signals) -> None:
+    def _end(node: Node, by: signal.Signals, patience: float = STOP_SECONDS) -> None:
         keeper, node.keeper = node.keeper, None
         if keeper is None:
             return
         keeper.send_signal(by)
         try:
-            keeper.wait(STOP_SECONDS)
+            keeper.wait(patience)
         except subprocess.TimeoutExpired:
             keeper.send_signal(signal.SIGUSR1)
             keeper.wait(STOP_SECONDS)
@@ -242,11 +250,16 @@ def answers(port: int) -> bool:
     return False
 
 
-def _run(program: str, *arguments: str, path: str) -> str:
-    command = [*JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, program, *arguments]
+def archive_classes(file: Path) -> None:
+    """Writes the classes that a node loads until it answers."""
+    with KafkaCluster(1, jvm_options=(f"-XX:ArchiveClassesAtExit={file}",)) as cluster:
+        cluster.stop(patience=ARCHIVE_SECONDS)
+
+
+def _run(*words: str) -> None:
+    command = [*JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", *words]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
     )
     if done.returncode:
-        raise RuntimeError(f"{program} {arguments[0]} failed: {done.stdout}{done.stderr}")
-    return done.stdout
+        raise RuntimeError(f"{' '.join(words[-6:])} failed: {done.stdout}{done.stderr}")

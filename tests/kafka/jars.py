@@ -44,7 +44,7 @@ def class_path() -> str:
 
 
 def _fetch() -> None:
-    for old in [*JARS.glob("*.jar"), *JARS.glob("complete-*")]:
+    for old in [*JARS.glob("*.jar"), *JARS.glob("complete-*"), *JARS.glob("classes-*")]:
         old.unlink()
     command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
     command += [f"-DoutputDirectory={JARS}", "-DincludeScope=runtime"]
