@@ -39,6 +39,7 @@ class FilePresence:
         self._times = times
         self._one_at_a_time = Lock()
         self._left: set[str] = set()
+        self._has_tidied = False
 
     async def tell(self, report: ProcessReport) -> None:
         await _in_thread(lambda: self._write_unless_left(report))
@@ -70,7 +71,8 @@ class FilePresence:
             file.write(encode_report(report))
         # Nobody reads half of it; after a crash of the machine it may be lost, and the next one comes soon.
         new.replace(path)
-        if report.at == report.started_at:
+        if not self._has_tidied:
+            self._has_tidied = True
             self._forget_old()
 
     def _read_all(self) -> list[ProcessReport]:

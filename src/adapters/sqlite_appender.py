@@ -71,7 +71,7 @@ class Appender:
         connection = self._usable()
         if not self._is_proven:
             with faults_of(self._path), self._lock:
-                prove(connection, LOG)
+                prove(connection)
             self._is_proven = True
 
     def close(self) -> None:

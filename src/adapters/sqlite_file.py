@@ -249,10 +249,14 @@ def _set_up(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES_KEPT}")
 
 
-def prove(connection: sqlite3.Connection, schema: Schema) -> None:
-    """Writes what stands there already: an open file may not let this user write, or its disk be full."""
+def prove(connection: sqlite3.Connection) -> None:
+    """Writes what stands there already: an open file may not let this user write, or its disk be full.
+
+    That is not always the version that opened it: a newer Herald may have brought the file up to date since.
+    """
     with transaction(connection):
-        connection.execute(f"PRAGMA user_version = {schema.version}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 @contextmanager

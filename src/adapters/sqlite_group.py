@@ -94,7 +94,7 @@ class SqliteGroupFile:
         connection = open_file(self.path, GROUP, nullcontext())
         try:
             with faults_of(self.path):
-                prove(connection, GROUP)
+                prove(connection)
         except BaseException:
             connection.close()
             raise

@@ -21,9 +21,10 @@ _REPLAYS = (
     ) WITHOUT ROWID""",
 )
 
-# `upto`: a JSON object, by partition.
+# `upto`: a JSON object, by partition. A file of version 2 may have the table: an older Herald that still runs
+# when it is brought up to date may write its own version back.
 _ORDERS = (
-    """CREATE TABLE discards (
+    """CREATE TABLE IF NOT EXISTS discards (
         id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, group_name TEXT NOT NULL,
         before REAL NOT NULL, upto TEXT NOT NULL, given_at REAL NOT NULL, given_by TEXT NOT NULL
     )""",

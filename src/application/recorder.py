@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from application.crew import Crew
 from application.shards import ShardState
 from application.tick import Tick
+from domain.discard import DISCARDED
 from domain.errors import LogUnavailable
 from domain.ledger import LedgerRecord, Note, Written, note_bytes
 from domain.log import Shard
@@ -47,7 +48,7 @@ class Recorder:
         self._emptied = asyncio.Event()
         self._crew: Crew | None = None
         self._silent = False
-        self.unrecorded = 0  # ledger records that are not safe yet: a crash repeats those messages
+        self.unrecorded = 0  # tries that are not safe yet: a crash repeats those messages
 
     def start(self, crew: Crew) -> None:
         self._crew = crew
@@ -62,7 +63,7 @@ class Recorder:
             queue = self._queues[state] = _Queue(state)
             queue.task = self._crew.hire(self._write_all(queue))
         queue.notes.append(note)
-        self.unrecorded += isinstance(note, LedgerRecord)
+        self.unrecorded += _is_repeated(note)
 
     async def quiet(self, shards: AbstractSet[Shard]) -> None:
         """Returns when all notes of these shards are safe."""
@@ -74,7 +75,7 @@ class Recorder:
         """Drops what is not safe yet. It may be written all the same, if it was on its way."""
         for state in [state for state in self._queues if state.shard in shards]:
             queue = self._queues.pop(state)
-            self.unrecorded -= _records(queue.notes)
+            self.unrecorded -= _repeats(queue.notes)
             if queue.task is not None and self._crew is not None:
                 self._crew.dismiss(queue.task)
 
@@ -86,7 +87,7 @@ class Recorder:
             if self._queues.get(queue.state) is not queue:
                 return  # cut off, and the cancel was lost
             del queue.notes[: len(batch)]
-            self.unrecorded -= _records(batch)
+            self.unrecorded -= _repeats(batch)
             written = [Written(position, note) for position, note in zip(positions, batch, strict=True)]
             self._written(queue.state, written)
         self._queues.pop(queue.state, None)
@@ -114,8 +115,13 @@ class Recorder:
         self._silent = error is not None
 
 
-def _records(notes: Sequence[Note]) -> int:
-    return sum([isinstance(note, LedgerRecord) for note in notes])
+def _is_repeated(note: Note) -> bool:
+    """Whether it may be sent again after a crash. What is discarded would only end once more."""
+    return isinstance(note, LedgerRecord) and note.reason != DISCARDED
+
+
+def _repeats(notes: Sequence[Note]) -> int:
+    return sum([_is_repeated(note) for note in notes])
 
 
 def _batch(notes: Sequence[Note]) -> list[Note]:

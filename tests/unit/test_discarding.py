@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from adapters.memory import MemoryBroker
+from adapters.memory_ledger import MemoryLedger
 from adapters.memory_orders import MemoryDiscardOrders
 from application.engine_options import EngineOptions
 from domain.discard import Cut, Discard, cuts_of
 from domain.errors import LogUnavailable, UnknownVersion
-from domain.ledger import Deferral, LedgerRecord, State, Tombstone
+from domain.ledger import Deferral, LedgerRecord, Note, State, Tombstone
 from domain.log import NewRecord, Shard
 from domain.message import Message
 from domain.outcome import ChannelDown, Delivered, Outcome, TryAgain, Uncertain
@@ -40,6 +41,18 @@ class OrdersWithTrouble(MemoryDiscardOrders):
         if self.trouble is not None:
             raise self.trouble
         return await super().in_force(topic, group)
+
+
+class SlowLedger(MemoryLedger):
+    """A batch takes a second."""
+
+    def __init__(self, broker: MemoryBroker, group: str) -> None:
+        super().__init__(broker, group)
+        self._clock = broker.clock
+
+    async def write(self, shard: Shard, notes: Sequence[Note]) -> Sequence[int]:
+        await self._clock.sleep(1)
+        return await super().write(shard, notes)
 
 
 def order(world: World, before: float | None = None, group: str = "email") -> Discard:
@@ -291,6 +304,20 @@ async def test_it_is_told_once_that_an_order_was_obeyed(caplog: pytest.LogCaptur
     assert told.getMessage() == "2 messages were discarded as ordered"
     assert (told.__dict__["topic"], told.__dict__["partition"], told.__dict__["messages"]) == (TOPIC, 0, 2)
     assert "ada" not in caplog.text
+
+
+async def test_a_large_backlog_that_ends_keeps_no_other_partition_from_sending() -> None:
+    """What was not sent is not repeated after a crash: nobody waits until it is on record."""
+    world = World(partitions=2, ledger_type=SlowLedger, options=EngineOptions(concurrency=4, fetch_limit=200))
+    await world.post(*(f"old{number}" for number in range(5000)))
+    await discard(world)
+    await world.post("first", "second", partition=1)
+    async with world.running():
+        await world.clock.advance(2)
+        sent, ended = world.channel.sent.copy(), len(discarded(world))
+
+    assert sorted(sent) == ["first", "second"]
+    assert ended < 5000
 
 
 # While the channel is down --------------------------------------------------------------------

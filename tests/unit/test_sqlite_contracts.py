@@ -1,7 +1,10 @@
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from adapters.file_presence import presence_folder
 from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
@@ -9,7 +12,7 @@ from tests.contracts.discard_orders import DiscardOrdersContract
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract
-from tests.contracts.presence import PresenceContract
+from tests.contracts.presence import PresenceContract, report
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.rig import Rig
 from tests.contracts.status import StatusViewContract
@@ -64,4 +67,13 @@ class TestSqliteTopicCatalog(OnSqlite, TopicCatalogContract):
 
 
 class TestFilePresence(OnSqlite, PresenceContract):
-    pass
+    async def test_what_killed_processes_left_goes_when_another_one_tells(self, rig: SqliteRig) -> None:
+        killed = presence_folder(rig.path) / "killed.json"
+        async with rig.presence() as one:
+            await one.tell(report("killed"))
+            os.utime(killed, times=(0, 0))
+        async with rig.presence() as other:
+            told = report("other")
+            await other.tell(replace(told, at=told.started_at + 0.1))  # it had to find out how it stands
+
+        assert [path.name for path in presence_folder(rig.path).iterdir()] == ["other.json"]

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from adapters.sqlite_file import _bring_up, _to_wal, _version_of, fault, open_file, open_to_read, transaction
+from adapters.sqlite_file import (
+    _bring_up,
+    _to_wal,
+    _version_of,
+    fault,
+    open_file,
+    open_to_read,
+    prove,
+    transaction,
+)
 from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_schema import GROUP, LOG, group_path, offset_of, pack_headers, row_id, unpack_headers
 from domain.errors import HeraldError, LogUnavailable, StorageBroken, UnknownVersion
@@ -125,6 +134,26 @@ def test_a_newer_heralds_file_is_refused(path: Path) -> None:
 
     assert isinstance(error, UnknownVersion)
     assert "version 99" in str(error)
+
+
+def test_a_file_whose_version_an_older_herald_wrote_back_is_brought_up_to_date_again(path: Path) -> None:
+    """One that still ran during an upgrade, and proved after a failure that it can write."""
+    with closing(opened(path)) as newer:
+        newer.execute("INSERT INTO discards VALUES (1, 'transactions', 'email', 5.0, '{}', 5.0, 'ada')")
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("PRAGMA user_version = 2")
+
+    with closing(opened(path)) as again:
+        assert pragma(again, "user_version") == LOG.version
+        assert again.execute("SELECT count(*) FROM discards").fetchone() == (1,)
+
+
+def test_who_proves_that_it_can_write_leaves_a_newer_version_as_it_is(path: Path) -> None:
+    with closing(opened(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        prove(connection)
+
+        assert pragma(connection, "user_version") == 99
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
