@@ -40,7 +40,7 @@ def rate_out(readings: Sequence[Reading], topic: str, group: str) -> float | Non
         for report in reading.reports or ():
             if report.group == group:
                 told.setdefault(report.process, []).append(report)
-    return sum(_rate_of(reports, known, topic) for reports in told.values())
+    return sum((_rate_of(reports, known, topic) for reports in told.values()), 0.0)
 
 
 def _rate_of(reports: Sequence[ProcessReport], readings: Sequence[Reading], topic: str) -> float:
