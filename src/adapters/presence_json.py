@@ -5,6 +5,8 @@ import msgspec
 from domain.presence import ProcessReport
 
 VERSION = 1
+_LAST_MOMENT = 253_402_300_799.0  # of the year 9999: what is later cannot be written as a time
+_HIGHEST_COUNT = 2**53  # beyond it a browser does not count right
 
 
 class _Written(msgspec.Struct):
@@ -25,13 +27,24 @@ def encode_report(report: ProcessReport) -> bytes:
 
 
 def decode_report(data: bytes) -> ProcessReport | None:
-    """None for what is in a form not known here: another version's, cut short, or nobody's."""
+    """None for another version's form, for what is cut short or nobody's, and for what cannot be true."""
     try:
         if _version_decoder.decode(data).version != VERSION:
             return None
-        return _decoder.decode(data).report
+        report = _decoder.decode(data).report
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return report if _is_sound(report) else None
+
+
+def _is_sound(report: ProcessReport) -> bool:
+    """Whoever may write where reports lie could otherwise keep everybody from seeing the others."""
+    times = (report.at, report.started_at, report.channel.since)
+    counts = (report.pid, report.in_flight, *(work.partitions for work in report.topics))
+    outcomes = (count for work in report.topics for count in work.outcomes.values())
+    return all(0 <= time <= _LAST_MOMENT for time in times) and all(
+        0 <= count <= _HIGHEST_COUNT for count in (*counts, *outcomes)
+    )
 
 
 def in_order(reports: list[ProcessReport]) -> list[ProcessReport]:
