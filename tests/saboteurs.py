@@ -20,8 +20,9 @@ from application.dispatcher import Dispatcher
 from application.intake import Intake, Read, Taken
 from application.lanes import Lanes
 from application.reception import Reception
+from application.shard_cuts import ShardCuts
 from application.shard_ledger import ShardLedger
-from application.shard_loader import ShardLoader
+from application.shard_loader import Begin, ShardLoader
 from application.shards import Shards, ShardState
 from application.tick import Tick
 from application.verdict import Dead, Judge, Later, Verdict
@@ -328,6 +329,57 @@ class _SetsNoAlarm(Dispatcher):
         pass
 
 
+# Orders ---------------------------------------------------------------------------------------
+
+
+class _BeginsWithoutOrders(ShardLoader):
+    """Begins a shard before it knows what must not be sent any more."""
+
+    async def load(self, state: ShardState) -> Begin | None:
+        self._recall_orders = _learns_nothing
+        return await super().load(state)
+
+
+async def _learns_nothing(_: ShardState) -> None:
+    pass
+
+
+class _SendsWhatIsHeld(Dispatcher):
+    """An order concerns only what is still to be read."""
+
+    def _is_discarded(self, delivery: Delivery) -> bool:
+        return False
+
+
+class _CutsByTimeAlone(ShardCuts):
+    """Takes later messages, too: what is sent again, and a foreign producer's with old timestamps."""
+
+    __slots__ = ()
+
+    def takes(self, offset: int, timestamp: float) -> bool:
+        return any(timestamp < cut.before for cut in self._cuts)
+
+
+class _WaitingState(ShardState):
+    __slots__ = ()
+
+    @property
+    def wants_what_is_cut(self) -> bool:
+        return False
+
+
+def _shards_whose(part: str, kind: type) -> type[DeliveryEngine]:
+    """Each shard's state, or a part of it, is of another kind."""
+
+    class Made(Shards):
+        def add(self, shard: Shard) -> ShardState:
+            state = super().add(shard)
+            _swap(getattr(state, part) if part else state, kind)
+            return state
+
+    return _with(shards=Made)
+
+
 # Shards ---------------------------------------------------------------------------------------
 
 
@@ -461,6 +513,18 @@ SABOTEURS: Mapping[str, Saboteur] = MappingProxyType(
         "never-tombstones": Saboteur(
             promise="in the end all is committed and nothing is put off",
             engine=_with(_books=_NoTombstones),
+        ),
+        "begins-without-orders": Saboteur(
+            promise="what is ordered to be discarded is not sent", engine=_with(_loader=_BeginsWithoutOrders)
+        ),
+        "sends-what-is-held": Saboteur(
+            promise="what is ordered to be discarded is not sent", engine=_with(_dispatcher=_SendsWhatIsHeld)
+        ),
+        "cuts-by-time-alone": Saboteur(
+            promise="nothing else is discarded", engine=_shards_whose("cuts", _CutsByTimeAlone)
+        ),
+        "waits-for-the-channel": Saboteur(
+            promise="what is discarded waits for no channel", engine=_shards_whose("", _WaitingState)
         ),
         "writes-after-a-freeze": Saboteur(
             promise="a process that stood still too long writes and sends nothing",

@@ -16,10 +16,9 @@ logger = logging.getLogger("herald.engine")
 
 
 @dataclass(slots=True, eq=False)
-class _Known:
-    """What is known of one topic's orders. Looks are numbered: several shards may ask for one at a time."""
+class _Looks:
+    """At one topic's orders, numbered: several shards may ask for one at a time."""
 
-    orders: Sequence[Discard] = ()
     begun: int = 0
     done: int = 0  # the number of the last look that was answered
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -47,13 +46,12 @@ class Discarding:
         self._shards = shards
         self._obey = obey
         self._stop = stop
-        self._known: defaultdict[str, _Known] = defaultdict(_Known)
+        self._looks: defaultdict[str, _Looks] = defaultdict(_Looks)
         self._silent = False
 
     async def recall(self, state: ShardState) -> None:
         """Before the shard's first message is sent. Raises `LogUnavailable` and `UnknownVersion`."""
-        known = await self._look(state.shard.topic)
-        state.cuts.change(cuts_of(known.orders, state.shard))
+        await self._look(state.shard.topic)
 
     async def run(self, seconds: float) -> None:
         """Looks for new orders, for ever. Nothing waits for it: an outage of the log is waited out."""
@@ -66,30 +64,31 @@ class Discarding:
 
     async def _look_again(self, topic: str) -> None:
         try:
-            known = await self._look(topic)
+            await self._look(topic)
         except LogUnavailable as error:
             self._note_silence(error)
-            return
         except UnknownVersion as error:
             self._stop([state for state in self._at_work() if state.shard.topic == topic], str(error))
-            return
-        self._note_silence(None)
+        else:
+            self._note_silence(None)
+
+    async def _look(self, topic: str) -> None:
+        """Learns what is in force now. Those who ask while another one looks share the next look."""
+        looks = self._looks[topic]
+        asked = looks.begun
+        async with looks.turn:
+            if looks.done <= asked:
+                looks.begun = number = looks.begun + 1
+                orders = await self._orders.in_force(topic, self._group)
+                looks.done = number
+                self._learn(topic, orders)
+
+    def _learn(self, topic: str, orders: Sequence[Discard]) -> None:
         for state in [state for state in self._shards if state.shard.topic == topic]:
             # One that is being loaded takes them into account once it is read.
-            if state.cuts.change(cuts_of(known.orders, state.shard)) and state.begun and not state.yielding:
+            if state.cuts.change(cuts_of(orders, state.shard)) and state.begun and not state.yielding:
                 logger.info("an order to discard is obeyed", extra=line_of(state, "discarding"))
                 self._obey(state)
-
-    async def _look(self, topic: str) -> _Known:
-        """What is in force now. Those who ask while another one looks share the next look."""
-        known = self._known[topic]
-        asked = known.begun
-        async with known.turn:
-            if known.done <= asked:
-                known.begun = number = known.begun + 1
-                known.orders = await self._orders.in_force(topic, self._group)
-                known.done = number
-        return known
 
     def _at_work(self) -> Iterator[ShardState]:
         return (state for state in list(self._shards) if state.begun and not state.yielding)

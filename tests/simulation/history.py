@@ -5,6 +5,7 @@ same way.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,13 +15,15 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from adapters.memory import MemoryPublisher
+from adapters.memory_orders import MemoryDiscardOrders
 from adapters.message_json import decode_record
 from application.counts import DeliveryCounts
 from application.delivery_engine import DeliveryEngine
 from application.engine_options import EngineOptions
 from application.shards import HoldingLimits
 from domain.dead_letter import FOR_GROUP, REPLAY, REQUEST_ID, DeadLetter
-from domain.errors import HeraldError
+from domain.discard import CLOCKS_DIFFER_SECONDS, Discard
+from domain.errors import HeraldError, LogUnavailable
 from domain.ledger import Deferral, LedgerRecord
 from domain.log import Headers, NewRecord, Position, Receipt, Record, Shard
 from domain.retry import RetryPolicy
@@ -37,7 +40,7 @@ from tests.simulation.process import (
     ProcessLog,
     Trouble,
 )
-from tests.simulation.provider import MOODS, STEADY, Provider
+from tests.simulation.provider import DOWN_FOR_ALL, MOODS, STEADY, Provider
 from tests.simulation.virtual_time import EPOCH, VirtualClock, run_in_virtual_time
 from tests.simulation.witness import GROUP, Witness, WitnessedBroker
 
@@ -98,6 +101,7 @@ class History:
             window=self.options.dedupe_messages,
             random=random,
         )
+        self.witness.has_orders = seed % 4 == 1  # not drawn: all other seeds stay what they are
         self.trouble = Trouble(random)
         self.publisher = herald.publisher(MemoryPublisher(self.broker))
         self.counts: list[DeliveryCounts] = []
@@ -109,6 +113,7 @@ class History:
         self.stuck: list[str] = []
         self.held_back: list[str] = []
         self.idle: list[str] = []
+        self.undiscarded: list[str] = []
         self.anew: list[str] = []
         self.leftovers: list[object] = []
         self.has_forgotten = False
@@ -158,6 +163,7 @@ class History:
             self.let_time_delete,
             self.forget_positions,
             self.one_customer_fails_for_long,
+            *((self.discard, self.discard, self.stop_a_campaign) if self.witness.has_orders else ()),
         )
 
     # Messages ---------------------------------------------------------------------------------
@@ -360,6 +366,49 @@ class History:
         await asyncio.sleep(self.random.choice((0.0, 1.0)))
         process.thaw()
 
+    # Orders -----------------------------------------------------------------------------------
+
+    async def discard(self) -> None:
+        """An operator orders it, for this group or another one; whether it was taken may not be known."""
+        ago = self.random.choice((-CLOCKS_DIFFER_SECONDS, 0.0, 10.0, 300.0))
+        await self.order(ago, self.random.choice((GROUP, GROUP, GROUP, "sms")))
+
+    async def order(self, seconds_ago: float, group: str = GROUP) -> Discard:
+        now = self.clock.now()
+        order = Discard(
+            topic=TOPIC,
+            group=group,
+            before=now - seconds_ago,
+            upto={shard.partition: self.broker.bounds(shard).end for shard in self.broker.shards([TOPIC])},
+            at=now,
+            by="an operator",
+        )
+        if group == GROUP:
+            self.witness.orders.append(order)
+        self.broker.loses_answers = self.trouble.draws(self.trouble.lost)
+        with contextlib.suppress(LogUnavailable):
+            await MemoryDiscardOrders(self.broker).give(order)
+        self.broker.loses_answers = False
+        return order
+
+    async def stop_a_campaign(self) -> None:
+        """While nothing can be sent and all else works: all of it must end all the same."""
+        await self.mend_all()
+        self.provider.mood(DOWN_FOR_ALL, hangs=False)
+        self.provider.asks_all_to_wait = wish = 240.0
+        for _ in range(4):
+            await self.post()
+        await self.start()
+        await asyncio.sleep(60.0)
+        order = await self.order(-CLOCKS_DIFFER_SECONDS)
+        await asyncio.sleep(120.0)
+        left = self.witness.unfinished_of(order)
+        if left and self.processes:
+            places = [f"{entry.shard.partition}-{entry.offset}" for entry in left]
+            self.undiscarded.append(f"{', '.join(places)} at {self.clock.monotonic():.3f}")
+        await self.mend_all()
+        await asyncio.sleep(wish)
+
     # Moods ------------------------------------------------------------------------------------
 
     async def mood(self) -> None:
@@ -433,6 +482,7 @@ class History:
 
     async def mend_all(self) -> None:
         self.provider.failing, self.provider.asks_to_wait = frozenset(), 0.0
+        self.provider.asks_all_to_wait = 0.0
         self.provider.mood(STEADY, hangs=False)
         self.broker.down = False
         self.trouble.end()

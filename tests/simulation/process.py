@@ -73,7 +73,8 @@ class Process:
     loses_at_commit: bool = False  # its session ends while its next commit is on its way
     fuse: int = -1  # how many more effects until it is killed in the middle of one; -1: none
     seen: dict[Shard, int] = field(default_factory=dict)  # the ledger's end when it last read it back
-    orders: Sequence[Discard] = ()  # those that it knows
+    orders: Sequence[Discard] = ()  # those that it has read
+    bound_by: dict[Shard, Sequence[Discard]] = field(default_factory=dict)  # there when it began a shard
     failure: BaseException | None = None
     _froze: float | None = None
     _asleep: list[asyncio.Future[None]] = field(default_factory=list)
@@ -213,6 +214,7 @@ class ProcessLog(MemoryLog):
         await super().release(shards)
 
     async def committed(self, shard: Shard) -> Position | None:
+        self.process.bound_by[shard] = self._broker.orders.get((shard.topic, self.group), ())[:]
         found = await super().committed(shard)
         await self.process.passes()
         return found
@@ -291,6 +293,8 @@ class ProcessDiscardOrders(MemoryDiscardOrders):
         self._process = process
 
     async def in_force(self, topic: str, group: str) -> Sequence[Discard]:
+        if not self._process.witness.has_orders:
+            return ()  # drawing nothing: histories without orders stay what they were
         await self._process.entering("orders", self._broker)
         found = await super().in_force(topic, group)
         await self._process.passes()

@@ -45,7 +45,7 @@ def _is_accounted_for(history: History, entry: Entry) -> bool:
 
 
 def first_deliveries_of_a_key_are_in_the_logs_order(history: History) -> list[str]:
-    """What was a dead letter at some time ended there; put back, it comes later.
+    """What was a dead letter or discarded at some time ended there; sent again, it comes later.
 
     Left out are messages of which several records tell something else: copies under other keys, other
     content under the same id, and those that retention may have deleted unread.
@@ -73,7 +73,7 @@ def _has_one_place(history: History, entry: Entry) -> bool:
     return (
         {(e.key, e.content) for e in same_id} == {(entry.key, entry.content)}
         and same_id[0].offset >= history.firsts[entry.shard]
-        and entry.content not in history.witness.buried_contents
+        and entry.content not in history.witness.buried_contents | history.witness.discarded_contents
     )
 
 
@@ -99,6 +99,10 @@ def every_message_ends_on_record(history: History) -> list[str]:
 
 def what_fails_for_long_holds_no_position(history: History) -> Sequence[str]:
     return history.held_back
+
+
+def what_is_discarded_waits_for_no_channel(history: History) -> Sequence[str]:
+    return history.undiscarded
 
 
 def a_topic_made_anew_is_not_taken_for_the_old_one(history: History) -> Sequence[str]:
@@ -132,6 +136,7 @@ PROMISES: Sequence[Promise] = (
     repeats_come_only_where_an_answer_was_lost,
     every_message_ends_on_record,
     what_fails_for_long_holds_no_position,
+    what_is_discarded_waits_for_no_channel,
     a_topic_made_anew_is_not_taken_for_the_old_one,
     what_may_be_sent_waits_for_nobody,
     no_process_gets_stuck_or_ends_by_itself,

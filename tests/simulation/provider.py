@@ -59,6 +59,7 @@ class Provider:
     weights: Sequence[int] = STEADY
     failing: frozenset[str] = frozenset()  # keys whose customer is refused for now
     asks_to_wait: float = 0.0  # seconds, of those: greylisting asks for minutes
+    asks_all_to_wait: float = 0.0  # seconds, while it is down
     latencies: Sequence[float] = (0.0, 0.0, 0.2, 4.0)
     tries: list[Try] = field(default_factory=list)
     by_content: dict[Content, list[Try]] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class Provider:
             Delivered(),
             TryAgain("451"),
             Refused("550"),
-            ChannelDown("421"),
+            ChannelDown("421", after=self.asks_all_to_wait),
             Uncertain("lost"),
         )
         for weight, outcome in zip(self.weights, outcomes, strict=True):

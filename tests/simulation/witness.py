@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from adapters.memory import MemoryBroker
 from adapters.message_json import decode_record
 from domain.dead_letter import FOR_GROUP, DeadLetter
+from domain.discard import DISCARDED, Discard
 from domain.ledger import Deferral, LedgerRecord, State, Tombstone, Written
 from domain.log import NewRecord, Position, Receipt, Record, ReturnedRecord, Shard, Unconfirmed
 from domain.message import Message, parse_time
@@ -54,6 +55,10 @@ class Seen:
     at: float
 
 
+def is_taken(order: Discard, entry: Entry) -> bool:
+    return entry.offset < order.upto.get(entry.shard.partition, 0) and entry.at < order.before
+
+
 class WitnessedBroker(MemoryBroker):
     """Tells the witness what came into the log, also if nobody was told that it did."""
 
@@ -87,7 +92,10 @@ class Witness:
     deferred: dict[Shard, dict[int, tuple[int, Deferral]]] = field(default_factory=lambda: defaultdict(dict))
     letters: list[DeadLetter] = field(default_factory=list)
     buried_contents: set[Content] = field(default_factory=set)
+    discarded_contents: set[Content] = field(default_factory=set)
     broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    orders: list[Discard] = field(default_factory=list)  # all that were ever given to this group
+    has_orders: bool = False  # whether this history has any
     is_blind: bool = False  # the topic is another one by now
     _checked: dict[Shard, int] = field(default_factory=lambda: defaultdict(int))
     _open_tries: dict["Process", list[Try]] = field(default_factory=lambda: defaultdict(list))
@@ -151,6 +159,9 @@ class Witness:
             self.broken["what has ended is never sent again"].append(what)
         elif any(end and self._is_in_window(process, entry.shard, end) for entry, end in ends.items()):
             self.broken["the same request is delivered once"].append(what)
+        open_ones = [entry for entry, end in ends.items() if not end]
+        if open_ones and all(self._must_leave(process, entry) for entry in open_ones):
+            self.broken["what is ordered to be discarded is not sent"].append(what)
         if self._other_is_sent(process, attempt.content):
             self.broken["another message of a known id becomes a dead letter"].append(what)
         for entry in entries:
@@ -161,6 +172,11 @@ class Witness:
             entry.expires is not None and now >= entry.expires + ROUNDING for entry in entries
         ):
             self.broken["nothing is sent after its time"].append(what)
+
+    def _must_leave(self, process: "Process", entry: Entry) -> bool:
+        """Whether an order takes it that the process has read, or that was there when it began the shard."""
+        known = (*process.orders, *process.bound_by.get(entry.shard, ()))
+        return any(is_taken(order, entry) for order in known)
 
     def _look_at_wait(self, process: "Process", entry: Entry, what: str) -> None:
         notes = [
@@ -260,6 +276,7 @@ class Witness:
                 attempt.recorded = True
         if not record.state.is_end:
             return
+        self._look_at_order(shard, record)
         entry = self.entries[shard].get(record.offset)
         earlier = self.ends[shard].get(record.offset)
         if (
@@ -273,6 +290,30 @@ class Witness:
             self.ends[shard][record.offset] = seen
         if record.state is State.SENT:
             self.sent_positions[shard].append(position)
+
+    def _look_at_order(self, shard: Shard, record: LedgerRecord) -> None:
+        """What ends by an order must be taken by one; its time may be over as well."""
+        if record.reason != DISCARDED:
+            return
+        entry = self.entries[shard][record.offset]
+        self.discarded_contents.add(entry.content)
+        if record.state is not State.EXPIRED or not any(is_taken(order, entry) for order in self.orders):
+            self.broken["nothing else is discarded"].append(f"{record} at {self.now():.3f}")
+
+    def unfinished_of(self, order: Discard) -> list[Entry]:
+        """What the order takes and has not ended."""
+        return [
+            entry
+            for entries in self.entries.values()
+            for entry in entries.values()
+            if entry.is_ours
+            and is_taken(order, entry)
+            and self._is_in_the_log(entry)
+            and not self._has_ended(entry)
+        ]
+
+    def _has_ended(self, entry: Entry) -> bool:
+        return entry.offset in self.ends[entry.shard] or self.was_repeat(entry)
 
     def _on_tombstone(self, process: "Process", shard: Shard, note: Tombstone) -> None:
         self.deferred[shard].pop(note.offset, None)
@@ -337,9 +378,7 @@ class Witness:
         return entry.offset >= self.broker.bounds(entry.shard).first
 
     def _is_safe(self, entry: Entry) -> bool:
-        if entry.offset in self.deferred[entry.shard] or entry.offset in self.ends[entry.shard]:
-            return True
-        return self.was_repeat(entry)
+        return entry.offset in self.deferred[entry.shard] or self._has_ended(entry)
 
     def was_repeat(self, entry: Entry) -> bool:
         """Whether an earlier copy speaks for it: one that had not ended without success before it came."""
