@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from domain.dead_letter import LetterPlace
+from domain.discard import DISCARDED
 from domain.ledger import LedgerRecord, State
 from domain.log import Shard
 from domain.outcome import DeadLetterReason
@@ -113,8 +114,7 @@ def _after(
 ) -> DeliveryStatus | None:
     record = notes.records.get(sighting.offset)
     if record is not None:
-        # Another message under the same id; what was said of the first one stays.
-        return status if status is not None and _is_reuse(record) else _noted(record)
+        return status if status is not None and _is_of_another(record, status) else _noted(record)
     if status is not None and status.state not in _MAY_COME_AGAIN:
         return status  # a repeat: it is passed over
     if group in sighting.channels and sighting.offset in notes.deferred:
@@ -129,8 +129,11 @@ def _standing(state: DeliveryState, sighting: Sighting) -> DeliveryStatus:
     return DeliveryStatus(state=state, updated_at=sighting.accepted_at)
 
 
-def _is_reuse(record: LedgerRecord) -> bool:
-    return record.state is State.DEAD and record.reason == DeadLetterReason.REQUEST_ID_REUSED
+def _is_of_another(record: LedgerRecord, status: DeliveryStatus) -> bool:
+    """Whether it is another message under the same id; what was said of the first one stays."""
+    if record.state is State.DEAD:
+        return record.reason == DeadLetterReason.REQUEST_ID_REUSED
+    return record.reason == DISCARDED and status.state not in _MAY_COME_AGAIN
 
 
 def _noted(record: LedgerRecord) -> DeliveryStatus:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from domain.errors import LogUnavailable, StorageBroken
 from tests.contracts.backlog import GroupBacklogContract
 from tests.contracts.dead_letter_archive import DeadLetterArchiveContract
 from tests.contracts.dead_letters import DeadLettersContract
-from tests.contracts.discard_orders import DiscardOrdersContract
+from tests.contracts.discard_orders import DiscardOrdersContract, order
 from tests.contracts.lags import GroupLagsContract
 from tests.contracts.ledger import LedgerContract
 from tests.contracts.log import LogContract, RebalanceContract
@@ -86,7 +87,17 @@ class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
 class TestKafkaGroupBacklog(OnKafka, GroupBacklogContract): ...
 
 
-class TestKafkaDiscardOrders(OnKafka, DiscardOrdersContract): ...
+class TestKafkaDiscardOrders(OnKafka, DiscardOrdersContract):
+    async def test_a_topic_of_orders_that_is_not_made_is_named_and_not_made_by_asking(
+        self, rig: KafkaRig
+    ) -> None:
+        async with rig.discard_orders() as orders:
+            with pytest.raises(LogUnavailable, match=r"no topic nothing\.email\.control: run 'herald topics"):
+                await orders.in_force("nothing", "email")
+            with pytest.raises(LogUnavailable):
+                await orders.give(replace(order(rig, {0: 5}), topic="nothing"))
+            with pytest.raises(LogUnavailable):
+                await orders.in_force("nothing", "email")
 
 
 class TestKafkaLedger(OnKafka, LedgerContract): ...

@@ -3,7 +3,7 @@
 from domain.ledger import LedgerRecord, State
 from domain.log import Shard
 from domain.outcome import DeadLetterReason
-from domain.status import MessageStatus, Sighting
+from domain.status import DeliveryState, MessageStatus, Sighting
 from domain.status_fold import fold_status, notes_of
 
 SHARD = Shard("transactions", 2)
@@ -91,6 +91,21 @@ def test_a_message_under_a_used_id_is_told_where_it_is_the_first_that_is_left() 
 
     assert told(status) == [("", "accepted"), ("email", "dead")]
     assert status.story[1].dead_letter == "transactions.email-2-9"
+
+
+def test_another_message_under_a_sent_id_that_was_discarded_leaves_the_first_ones_status() -> None:
+    sent, discarded = noted(5, State.SENT, 101.0), noted(9, State.EXPIRED, 103.0, reason="discarded")
+    status = fold(seen(5, 100.0), seen(9, 102.0), email=[sent, discarded])
+
+    assert status.deliveries["email"].state is DeliveryState.SENT
+
+
+def test_a_dead_letter_that_was_put_back_and_discarded_is_expired_with_its_reason() -> None:
+    dead, discarded = noted(5, State.DEAD, 101.0), noted(9, State.EXPIRED, 103.0, reason="discarded")
+    status = fold(seen(5, 100.0), seen(9, 102.0, for_group="email"), email=[dead, discarded])
+
+    delivery = status.deliveries["email"]
+    assert (delivery.state, delivery.reason) == (DeliveryState.EXPIRED, "discarded")
 
 
 def test_a_copy_of_an_open_note_behind_the_end_changes_nothing() -> None:
