@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import ssl
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +23,7 @@ from domain.ports import Mail
 
 logger = logging.getLogger("herald.smtp")
 
+_LIBRARYS_WORDS = re.compile(r"Error connecting to (.*? on port \d+): (?:\[[^]]*\] )?(.*)")
 _CLOSING = 421
 _POSITIVE, _INTERMEDIATE = 2, 3  # the first digit of a reply (RFC 5321, 4.2.1)
 _NOT_THIS_WAY = (500, 501, 502, 503, 504, 534)  # the way to log in is refused, not the password (RFC 4954, 6)
@@ -242,7 +244,7 @@ class SmtpConnection:
             case TimeoutError():
                 return outcome_of_loss(self._phase, "no answer in time")
             case SMTPException() | OSError():
-                return outcome_of_loss(self._phase, str(error))
+                return outcome_of_loss(self._phase, _in_short(str(error)))
         logger.warning(
             "the mail server made the SMTP library fail: %s",
             type(error).__name__,
@@ -282,3 +284,12 @@ def _demand(expected: int, reply: Reply) -> Reply:
 def _dot_stuffed(message: bytes) -> bytes:
     """With its end (RFC 5321, 4.5.2). Its first line is a header's, so no dot begins it."""
     return message.replace(b"\n.", b"\n..") + b".\r\n"
+
+
+def _in_short(text: str) -> str:
+    """Where, and what: an operator reads it on the board, at night."""
+    said = _LIBRARYS_WORDS.fullmatch(text)
+    if said is None:
+        return text
+    where, what = said.groups()
+    return f"{where}: {'refused' if what.startswith('Connect call failed') else what}"

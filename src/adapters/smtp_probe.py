@@ -1,6 +1,5 @@
 """Whether the mail server answers, as far as one can ask without sending a mail."""
 
-import re
 import ssl
 import time
 from collections.abc import Callable
@@ -21,9 +20,6 @@ _REMEDIES = {
     Phase.STARTTLS: "set smtp.tls to what the server offers, or have its certificate mended",
     Phase.AUTH: "set smtp.username and smtp.password to what the server knows",
 }
-
-
-_LIBRARYS_WORDS = re.compile(r"Error connecting to .*? on port \d+: (?:\[[^]]*\] )?(.*)")
 
 
 class SmtpProbe:
@@ -55,7 +51,8 @@ class SmtpProbe:
         met = await connection.open()
         where = f"{self._server.host}:{self._server.port}"
         if met is not None:
-            reason = _in_short(met.reason if isinstance(met, ChannelDown) else str(met))
+            said = met.reason if isinstance(met, ChannelDown) else str(met)
+            reason = said.replace(f" {self._server.host} on port {self._server.port}:", "")
             remedy = _REMEDIES.get(connection.phase, _REMEDIES[Phase.EHLO])
             return Seen((wrong(_NAME, f"{where}, {reason}", remedy),))
         try:
@@ -78,9 +75,3 @@ class SmtpProbe:
     def _days_left(self, encryption: "ssl.SSLObject | ssl.SSLSocket") -> float:
         ends = (encryption.getpeercert() or {}).get("notAfter")
         return (ssl.cert_time_to_seconds(str(ends)) - self._now()) / _DAY if ends else float("inf")
-
-
-def _in_short(reason: str) -> str:
-    """Without what stands before it anyway: host and port."""
-    shorter = _LIBRARYS_WORDS.sub(r"\1", reason)
-    return "connecting: refused" if shorter.startswith("connecting: Connect call failed") else shorter
