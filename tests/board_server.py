@@ -153,6 +153,8 @@ class BoardServer:
     replays: list[dict[str, Any]] = field(default_factory=list)
     failing: str = ""  # why letters cannot be sent again
     whole: dict[str, Any] = field(default_factory=dict)  # what else a letter has
+    instead: Answer | None = None  # of the board
+    version: str = "0.1.0"
 
     async def answer(self, request: Request) -> Answer:
         self.asked.append(request.path)
@@ -160,7 +162,7 @@ class BoardServer:
             page = web_page("board")
             return Answer(status=200, body=page.body, content_type=HTML, headers=page.headers())
         if request.path == "/api/v1/board":
-            return json_answer(self._board())
+            return self.instead or json_answer(self._board())
         if request.path == "/api/v1/history":
             return json_answer(waves(self.topics))
         if request.path.startswith(LETTERS):
@@ -172,7 +174,7 @@ class BoardServer:
     def _board(self) -> dict[str, Any]:
         return {
             "as_of": time_text(),
-            "version": "0.1.0",
+            "version": self.version,
             "log": "sqlite",
             "trouble": self.trouble,
             "topics": self.topics,

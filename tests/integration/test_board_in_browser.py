@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
+from entrypoints.plain_http import Answer, json_answer
 from tests.board_server import (
     BoardServer,
     calm,
@@ -119,6 +121,61 @@ async def test_an_api_that_is_away_is_told_and_the_page_goes_on_by_itself(
     async with serving(server, int(url.rpartition(":")[2])):
         await expect(page.locator("#banner")).to_be_hidden()
         await expect(page.locator("#state")).to_have_text("All channels up, nothing waits.")
+
+
+@pytest.mark.parametrize(
+    ("instead", "sentence"),
+    [
+        (
+            Answer(status=502, body=b"<h1>Bad Gateway</h1>", content_type="text/html"),
+            "does not tell how it is since",
+        ),
+        (Answer(status=500, body=b"{}"), "does not tell how it is since"),
+        (json_answer({"version": "9.9.9", "anew": "otherwise"}), "Herald is 9.9.9 now: reload this page."),
+    ],
+)
+async def test_what_stood_there_does_not_stay_when_the_board_is_not_told(
+    visitor: Visitor, server: BoardServer, url: str, instead: Answer, sentence: str
+) -> None:
+    # Behind a proxy "All channels up, nothing waits." went on standing there while the API was dead.
+    visitor.allow("status of 50|console: TypeError")
+    page = await visitor.open(url)
+    await expect(page.locator("#state")).to_contain_text("nothing waits")
+
+    server.instead = instead
+    await expect(page.locator("#state")).to_contain_text(sentence)
+    await expect(page.locator("#state")).not_to_contain_text("nothing waits")
+    server.instead = None
+
+    await expect(page.locator("#state")).to_have_text("All channels up, nothing waits.")
+
+
+async def test_another_version_of_herald_is_told_to_a_page_that_stays_open(
+    visitor: Visitor, server: BoardServer, url: str
+) -> None:
+    page = await visitor.open(url)
+    await expect(page.locator("#state")).to_contain_text("nothing waits")
+
+    server.version = "0.2.0"
+
+    await expect(page.locator("#state")).to_have_text(
+        "All channels up, nothing waits. Herald is 0.2.0 now: reload this page."
+    )
+
+
+async def test_a_visitor_s_clock_may_be_wrong(visitor: Visitor, url: str) -> None:
+    page = await visitor.open(url)
+    await page.clock.set_system_time(time.time() + 7200)
+    await page.reload()
+
+    await expect(page.locator(".updated time")).to_have_text("now")
+
+
+async def test_letters_opened_by_their_address_can_be_narrowed(visitor: Visitor, url: str) -> None:
+    page = await visitor.open(f"{url}/#dead-letters")
+
+    await expect(page.get_by_label("Topic").locator("option")).to_have_text(["all", "transactions"])
+    await expect(page.get_by_label("Group").locator("option")).to_have_text(["all", "email", "sms"])
 
 
 async def test_nothing_is_asked_while_the_page_is_hidden(

@@ -18,6 +18,8 @@ const live = boardLive.liveView();
 let board = null;
 let letters = null;
 let away = null;
+let refusal = ""; // what it, or a proxy before it, says instead of how it is
+let firstVersion = null;
 let troubleSince = null;
 let view = null;
 let lastSaid = null;
@@ -32,18 +34,30 @@ function icon(level) {
   return `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 27 24'><path d='M2 9v6h4l9 5V4L6 9z' fill='${horn}'/>${badge}</svg>`;
 }
 
+// A newer Herald may answer what this page does not understand: then nothing older may go on standing there.
+function state() {
+  const reload = `Herald is ${board?.version} now: reload this page.`;
+  try {
+    const told = howItIs({ board, letters, away, refusal, troubleSince });
+    return board && board.version !== firstVersion ? { ...told, text: `${told.text} ${reload}` } : told;
+  } catch (error) {
+    console.error(error);
+    return { level: "unknown", text: `This page does not understand the answer. ${reload}`, brief: "reload this page" };
+  }
+}
+
 function tell() {
-  const state = howItIs({ board, letters, away, troubleSince });
-  if (sentence.textContent !== state.text) sentence.textContent = state.text;
-  sentence.parentElement.className = `state ${state.level}`;
-  const title = [view?.title, state.brief, "Herald"].filter(Boolean).join(" · ");
+  const { level, text, brief } = state();
+  if (sentence.textContent !== text) sentence.textContent = text;
+  sentence.parentElement.className = `state ${level}`;
+  const title = [view?.title, brief, "Herald"].filter(Boolean).join(" · ");
   if (document.title !== title) document.title = title;
-  const said = `${state.level} ${state.brief}`;
+  const said = `${level} ${brief}`;
   if (said === lastSaid || !(board || away)) return;
   // Read aloud only when it changes what to do; the first one is on the page already.
-  if (lastSaid !== null) spoken.textContent = state.text;
+  if (lastSaid !== null) spoken.textContent = text;
   lastSaid = said;
-  find("link[rel=icon]").href = icon(state.level);
+  find("link[rel=icon]").href = icon(level);
 }
 
 function countLetters() {
@@ -81,9 +95,23 @@ function lettersChanged() {
   loop.now();
 }
 
+async function newBoard() {
+  try {
+    const newer = await askJson("/api/v1/board");
+    firstVersion ??= newer.version;
+    refusal = "";
+    return newer;
+  } catch (error) {
+    // A proxy answers for an API that is away: what stood here before is no news any more.
+    away ??= Date.now();
+    refusal = error instanceof Refused ? error.message : "";
+    throw error;
+  }
+}
+
 async function look() {
   try {
-    board = await askJson("/api/v1/board");
+    board = await newBoard();
     troubleSince = board.trouble ? troubleSince ?? Date.now() : null;
     away = null;
     tell();

@@ -148,6 +148,8 @@ function lettersView(filter, board, changed) {
     tells: (shown) => { all.hidden = !shown || replayed === "true"; },
   });
   let shownSums = null;
+  let filters = filterForm(filter, board?.topics ?? []);
+  let knowsTopics = board !== null;
 
   async function again() {
     await list.readAnew();
@@ -170,9 +172,17 @@ function lettersView(filter, board, changed) {
       el("div", { class: "heading" }, el("h2", { tabindex: "-1" }, "Dead letters"), total),
       el("section", { class: "panel", "aria-label": "By reason" }, el("header", {}, el("h3", {}, "By reason")), sums),
       el("section", { class: "panel", "aria-label": "The letters" },
-        el("header", {}, el("h3", {}, "The letters"), whichLetters(narrow, replayed), filterForm(filter, board?.topics ?? []), el("span", { class: "spacer" }), all),
+        el("header", {}, el("h3", {}, "The letters"), whichLetters(narrow, replayed), filters, el("span", { class: "spacer" }), all),
         list.elements)),
     showLetters,
+    // Opened by its address, it is there before the first board is.
+    show(newer) {
+      if (knowsTopics) return;
+      knowsTopics = true;
+      const known = filterForm(filter, newer.topics);
+      filters.replaceWith(known);
+      filters = known;
+    },
   };
 }
 

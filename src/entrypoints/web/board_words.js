@@ -147,11 +147,13 @@ function ofChannels(groups, now) {
 }
 
 // How it is: {level: "ok" | "warn" | "bad" | "unknown", text, brief}. `brief` changes only when it matters: it is read
-// aloud, and it is the tab's title. `away`, `troubleSince`: when this page first saw it.
-function howItIs({ board, letters = null, away = null, troubleSince = null, now = Date.now() }) {
+// aloud, and it is the tab's title. `away`, `troubleSince`: when this page first saw it. `refusal`: what was answered.
+function howItIs({ board, letters = null, away = null, refusal = "", troubleSince = null, now = Date.now() }) {
   if (away) {
     const shown = board ? ` What is shown is of ${clockTime(board.as_of, now)}.` : "";
-    return { level: "bad", text: `Herald's API does not answer since ${clockTime(away, now)}.${shown}`, brief: "API does not answer" };
+    const what = refusal ? "does not tell how it is" : "does not answer";
+    const why = refusal ? ` (${brief(refusal)})` : "";
+    return { level: "bad", text: `Herald's API ${what} since ${clockTime(away, now)}${why}.${shown}`, brief: "API does not answer" };
   }
   if (!board) return { level: "unknown", text: "Asking Herald how it is …", brief: "" };
   if (board.trouble) {

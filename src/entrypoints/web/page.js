@@ -5,6 +5,7 @@ const FIRST_PAUSE = 1000; // ms, doubled up to LONGEST_PAUSE while the server is
 const LONGEST_PAUSE = 10_000;
 const HIDDEN_FACTOR = 5;
 const ANSWER_WITHIN = 15_000; // ms
+const CLOCKS_DIFFER = 5000; // ms; less is the answer's own way
 const TOAST_SHOWN = 5000; // ms
 
 // Elements -----------------------------------------------------------------------------------------
@@ -39,8 +40,16 @@ function duration(seconds) {
   return `${Math.floor(whole / size)} ${unit}`;
 }
 
+// How far this machine's clock is before the server's, in ms; 0 where nobody would see it.
+let ahead = 0;
+
+function compareClocks(response) {
+  const difference = Date.now() - Date.parse(response.headers.get("date"));
+  ahead = Math.abs(difference) > CLOCKS_DIFFER ? difference : 0;
+}
+
 function ago(at) {
-  const seconds = (Date.now() - new Date(at).getTime()) / 1000;
+  const seconds = (Date.now() - ahead - new Date(at).getTime()) / 1000;
   return seconds < 5 ? "now" : `${duration(seconds)} ago`;
 }
 
@@ -87,10 +96,11 @@ function forgetKey() {
 async function saidBy(response) {
   try {
     const problem = await response.json();
-    return problem.detail || problem.title;
+    if (problem.detail || problem.title) return problem.detail || problem.title;
   } catch {
-    return `Herald answered ${response.status}.`;
+    // A proxy's own page.
   }
+  return `Herald answered ${response.status}.`;
 }
 
 // fetch with the key. Throws `Away` or `Refused`; a key that is not known any more leads to signing in.
@@ -113,6 +123,7 @@ async function ask(path, { method = "GET", json, headers = {} } = {}) {
     throw new Away("Herald does not answer.");
   }
   showBanner("");
+  compareClocks(response);
   if (response.status === 401) location.reload();
   if (!response.ok) throw new Refused(response.status, await saidBy(response));
   return response;
