@@ -146,6 +146,7 @@ class ApiProcess:
             counts=self._container.produce_counts(),
             clock=self._container.clock(),
             tracer=self._container.tracer(),
+            own_names_only=not (settings.api.asks_for_keys() or settings.api.anonymous),
             version=herald_version(),
             asyncapi=asyncapi_document(herald_version(), settings),
             replay_seconds=settings.api.publish_timeout_seconds,

@@ -4,11 +4,18 @@ from collections.abc import Mapping
 
 from entrypoints.api_keys import Keys
 from entrypoints.endpoint import AnswersPosts
+from entrypoints.foreign_pages import may_be_rebound
 from entrypoints.plain_http import ASGIApp, ASGIMessage, Receive, Send
-from entrypoints.problems import Answer
+from entrypoints.problems import Answer, Problem, ProblemKind
 from entrypoints.sign_in import SignIn
 
 OPEN = "/health/"
+
+_REBOUND = Problem(
+    ProblemKind.FOREIGN_ORIGIN,
+    "Without keys Herald on loopback answers to addresses and localhost alone, so that no other site's page"
+    " can read it: set api.keys_file, or api.anonymous = true.",
+).answer()
 
 
 class FrontDoor:
@@ -16,17 +23,27 @@ class FrontDoor:
 
     POST to a path of `endpoints` is answered here when `hot`, otherwise by the application's routes: they
     ask the same endpoint, which looks at the key itself. Keys are asked for before the path is looked at,
-    so that a stranger cannot tell what exists. `sign_in` says what a stranger is told.
+    so that a stranger cannot tell what exists. `sign_in` says what a stranger is told. `own_names_only`:
+    whoever asks for what is not produced must call this machine by a name that a page of another site cannot
+    have.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: Keys, endpoints: Mapping[str, AnswersPosts], sign_in: SignIn, *, hot: bool
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        endpoints: Mapping[str, AnswersPosts],
+        sign_in: SignIn,
+        *,
+        hot: bool,
+        own_names_only: bool = False,
     ) -> None:
         self._app = app
         self._keys = keys
         self._endpoints = endpoints
         self._sign_in = sign_in
         self._hot = hot
+        self._own_names_only = own_names_only
 
     async def __call__(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +59,11 @@ class FrontDoor:
 
     async def _elsewhere(self, scope: ASGIMessage, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        if scope["path"].startswith(OPEN) or self._keys.grant(headers.get(b"authorization")) is not None:
+        if scope["path"].startswith(OPEN):
+            await self._app(scope, receive, send)
+        elif self._own_names_only and may_be_rebound(headers.get(b"host", b"").decode("latin-1")):
+            await say(_REBOUND, send)
+        elif self._keys.grant(headers.get(b"authorization")) is not None:
             await self._app(scope, receive, send)
         else:
             await say(self._sign_in(scope["method"], scope["path"], headers.get(b"accept", b"")), send)

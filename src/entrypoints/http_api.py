@@ -50,7 +50,7 @@ class ApiParts:
     `lifespan` opens what the API needs and closes it again. `unready`: why the log does not answer, in a
     few words, or None. `list_topics` may raise `LogUnavailable`. `render_metrics` gives Prometheus text.
     `asyncapi`: the document of the topics. `log`: which kind it is.
-    `replay_seconds`: the longest that one call sends dead letters again.
+    `own_names_only`: see `FrontDoor`. `replay_seconds`: the longest that one call sends dead letters again.
     """
 
     decode: RequestDecoder
@@ -72,6 +72,7 @@ class ApiParts:
     asyncapi: Mapping[str, Any]
     replay_seconds: float = 8.0
     tracer: Tracer | None = None
+    own_names_only: bool = False
     max_body_bytes: int = 65_536
     max_batch_bytes: int = 8_388_608
     max_batch_messages: int = 10_000
@@ -106,7 +107,14 @@ def create_app(parts: ApiParts, *, hot: bool = True) -> ASGIApp:
             Exception: _internal_error,
         },
     )
-    return FrontDoor(cast("ASGIApp", app), parts.keys, endpoints, SignIn(WEB_PAGES), hot=hot)
+    return FrontDoor(
+        cast("ASGIApp", app),
+        parts.keys,
+        endpoints,
+        SignIn(WEB_PAGES),
+        hot=hot,
+        own_names_only=parts.own_names_only,
+    )
 
 
 def _produce(parts: ApiParts, room: BodyRoom) -> Endpoint:

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
+from entrypoints.foreign_pages import is_foreign_origin
 from entrypoints.inbox_messages import MESSAGES, InboxMessages, see
 from entrypoints.inbox_outage import Outage, SwitchedService
 from entrypoints.inbox_store import InboxStore
@@ -123,5 +124,4 @@ def _invalid(detail: str) -> Answer:
 
 def _is_foreign(request: Request) -> bool:
     """Whether a browser says that a page of another host (or of none) sends this."""
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    return is_foreign_origin(request.headers.get("origin"), request.headers.get("host", ""))

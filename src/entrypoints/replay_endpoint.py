@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +17,7 @@ from domain.ports import Clock
 from entrypoints.api_keys import Grant
 from entrypoints.dead_letters_page import unavailable
 from entrypoints.endpoint import Call
+from entrypoints.foreign_pages import is_foreign_origin
 from entrypoints.letter_query import REASONS, mistakes, topics_or_refusal
 from entrypoints.problems import JSON, Answer, Problem, ProblemKind, RawHeaders, answer
 
@@ -85,15 +85,8 @@ def _tell(portion: Portion, by: str) -> None:
 
 def is_foreign(headers: RawHeaders) -> bool:
     """Whether a browser says that a page of another host asks."""
-    given = dict(headers)
-    origin = given.get(b"origin")
-    if origin is None:
-        return False
-    host = given.get(b"host", b"").decode("latin-1")
-    try:
-        return urlsplit(origin.decode("latin-1")).netloc.lower() != host.lower() or not host
-    except ValueError:
-        return True
+    given = {name: value.decode("latin-1") for name, value in headers}
+    return is_foreign_origin(given.get(b"origin"), given.get(b"host", ""))
 
 
 def foreign() -> Answer:

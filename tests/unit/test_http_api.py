@@ -6,6 +6,7 @@ import pytest
 
 from application.counts import ProduceCounts
 from domain.log import Shard
+from entrypoints.foreign_pages import may_be_rebound
 from entrypoints.metrics import render_produce_metrics
 from tests.api_parts import VALID, MemoryApi, shared_api
 
@@ -525,3 +526,40 @@ async def test_what_is_passed_is_opened_at_the_start_and_closed_at_the_end() -> 
         ("lifespan.startup.complete", ["opened"]),
         ("lifespan.shutdown.complete", ["opened", "closed"]),
     ]
+
+
+GUARDED = ("/", "/api/v1/board", "/api/v1/dead-letters", "/metrics")
+
+
+async def test_a_page_that_gave_this_machine_a_name_reads_nothing() -> None:
+    # Without keys a site that its visitor opened could read addresses out of dead letters (DNS rebinding).
+    api = MemoryApi(own_names_only=True)
+    paths = (*GUARDED, "/health/live")
+    answers = [await api.ask("GET", path, headers={"host": "evil.example:8080"}) for path in paths]
+
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 403, 200]
+    assert answers[0].json()["type"] == "urn:herald:problem:foreign-origin"
+
+
+async def test_addresses_and_names_that_nobody_else_can_have_are_answered() -> None:
+    api = MemoryApi(own_names_only=True)
+    answers = [await api.ask("GET", path, headers={"host": "127.0.0.1:8080"}) for path in GUARDED]
+
+    assert [answer.status_code for answer in answers] == [200] * len(GUARDED)
+
+
+@pytest.mark.parametrize(
+    ("host", "foreign"),
+    [
+        *(
+            (host, True)
+            for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[", "e.localhost.x.")
+        ),
+        *(
+            (host, False)
+            for host in ("127.0.0.1:8080", "localhost:8080", "herald", "Board.LOCALHOST", "[::1]:8080", "")
+        ),
+    ],
+)
+def test_which_names_another_site_may_have_given_this_machine(host: str, *, foreign: bool) -> None:
+    assert may_be_rebound(host) is foreign

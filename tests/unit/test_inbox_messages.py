@@ -277,7 +277,9 @@ async def test_a_hostile_mail_is_listed_and_opened_like_any_other(store: InboxSt
 # Who may change it ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "http://inbox", "http://inbox:9999", "null", "x"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://inbox", "http://inbox:9999", "null", "x", "http://["]
+)
 @pytest.mark.parametrize(("method", "path"), [("DELETE", "/api/v1/inbox"), ("PUT", "/api/v1/inbox/outage")])
 async def test_a_page_of_another_site_changes_nothing(
     store: InboxStore, origin: str, method: str, path: str
