@@ -27,7 +27,7 @@ from adapters.sqlite_archive_queries import (
     arguments_of,
     letter_of,
 )
-from adapters.sqlite_file import faults_of, open_file, open_to_read, transaction
+from adapters.sqlite_file import faults_of, not_made_yet, open_file, open_to_read, transaction
 from adapters.sqlite_locks import WriteLock
 from adapters.sqlite_presence import Presence
 from adapters.sqlite_schema import GROUP, LOG, group_path, pack_headers, row_id, unpack_headers
@@ -52,7 +52,10 @@ from domain.topic import Topic
 
 
 class SqliteDeadLetterArchive:
-    """Works whether or not the group's process runs. Nothing is created or changed by looking."""
+    """Works whether or not the group's process runs. Nothing is created or changed by looking.
+
+    Raises `LogUnavailable` where neither the log nor the group has a file: "none" would be a lie.
+    """
 
     def __init__(
         self,
@@ -120,11 +123,20 @@ class SqliteDeadLetterArchive:
         path = group_path(self._path, group)
         connection = open_to_read(path, GROUP, least=1)
         if connection is None:
+            self._check_log()
             yield None
             return
         with closing(connection), faults_of(path):
             replays = self._attach(connection)
             yield _GroupReader(connection, group, replays, self._request_id_of)
+
+    def _check_log(self) -> None:
+        """A group without a file has no letters only if the log is there: it may be the wrong folder."""
+        with faults_of(self._path):
+            log = open_to_read(self._path, LOG, least=1)
+            if log is None:
+                raise not_made_yet(self._path)
+            log.close()
 
     def _attach(self, connection: sqlite3.Connection) -> str:
         """Puts the log's file beside the group's; where what was put back is found."""

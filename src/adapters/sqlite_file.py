@@ -61,6 +61,14 @@ def fault(error: sqlite3.Error, path: Path) -> HeraldError:
     return LogUnavailable(_MAY_PASS.get(kind, f"{{path}} does not answer: {error}").format(path=path))
 
 
+def not_made_yet(log_path: Path) -> LogUnavailable:
+    """Where there is no log. The whole path is named: the folder may be the wrong one."""
+    return LogUnavailable(
+        f"{log_path.absolute()} is not there yet: start the API, which makes it, or name the right file "
+        "with sqlite.path"
+    )
+
+
 def damaged(why: object) -> sqlite3.DatabaseError:
     """As SQLite's own error where it finds a page broken: a row may hold what was never written there."""
     error = sqlite3.DatabaseError(str(why))

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Self, TypeVar
 
-from adapters.sqlite_file import faults_of, open_to_read
+from adapters.sqlite_file import faults_of, not_made_yet, open_to_read
 from adapters.sqlite_schema import GROUP, LOG, group_path, offset_of, row_id
 from adapters.sqlite_thread import SqliteThread
 from domain.errors import LogUnavailable
@@ -45,7 +45,7 @@ class SqliteGroupLags:
         with faults_of(self._path):
             log = open_to_read(self._path, LOG, least=1)
             if log is None:
-                raise LogUnavailable(f"{self._path} is not there yet: start the API, which makes it")
+                raise not_made_yet(self._path)
             with closing(log):
                 return [_standing(log, shard, positions.get(shard)) for shard in shards]
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from adapters.sqlite_file import damaged, faults_of, transaction
+from adapters.sqlite_file import damaged, faults_of, not_made_yet, transaction
 from adapters.sqlite_log_file import SqliteLogFile
 from domain.discard import Discard
-from domain.errors import LogUnavailable
 
 _OF_GROUP = """SELECT id, before, upto, given_at, given_by FROM discards WHERE topic = ? AND group_name = ?
     ORDER BY id"""
@@ -31,7 +30,7 @@ class SqliteDiscardOrders:
 
     def _give(self, order: Discard) -> None:
         if self._file.is_missing:
-            raise LogUnavailable(f"{self._file.path} is not there yet: start the API, which makes it")
+            raise not_made_yet(self._file.path)
         self._file.make()
         connection = self._file.connection()
         upto = json.dumps({str(partition): offset for partition, offset in order.upto.items()})

@@ -80,14 +80,6 @@ async def test_of_a_hundred_thousand_letters_no_more_than_a_page_is_held(rig: Sq
     assert peak[0] < 2 * MEGABYTE
 
 
-async def test_looking_makes_no_file(tmp_path: Path) -> None:
-    async with SqliteRig(tmp_path).archive() as archive:
-        await archive.find(EVERY)
-        await archive.get("transactions.email-0-1")
-
-    assert os.listdir(tmp_path) == []  # noqa: PTH208 - a moment's look
-
-
 async def test_files_of_an_older_herald_are_read_as_they_are_and_written_when_they_must(
     rig: SqliteRig,
 ) -> None:
@@ -188,3 +180,24 @@ async def test_notes_of_replays_go_a_day_after_the_letters(rig: SqliteRig, days:
         await retention.prune_once()
 
     assert count(rig.path, "replays") == left
+
+
+async def test_in_a_folder_without_a_log_nobody_is_told_that_there_are_no_dead_letters(
+    tmp_path: Path,
+) -> None:
+    rig = SqliteRig(tmp_path)
+    async with rig.archive() as archive:
+        for asked in (archive.find(EVERY), archive.tally(), archive.get("transactions.email-0-1")):
+            with pytest.raises(LogUnavailable, match=f"{tmp_path}.* is not there yet: start the API"):
+                await asked
+
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - a moment's look
+
+
+async def test_a_log_that_cannot_be_read_is_not_taken_for_one_without_dead_letters(tmp_path: Path) -> None:
+    rig = SqliteRig(tmp_path)
+    rig.path.parent.mkdir(parents=True, exist_ok=True)
+    rig.path.write_bytes(b"no database at all, and longer than its header" * 10)
+    async with rig.archive() as archive:
+        with pytest.raises(StorageBroken, match="is not a SQLite file"):
+            await archive.find(EVERY)
