@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from entrypoints.http_port import HttpPort
 from entrypoints.listening import listen_on, port_of
-from entrypoints.plain_http import Answer, Request, asgi_app, json_answer, not_found, problem
+from entrypoints.plain_http import Answer, ClientGone, Request, asgi_app, json_answer, not_found, problem
 from entrypoints.web_page import HTML, web_page
 
 STEPS = 360
@@ -151,6 +151,8 @@ class BoardServer:
     stories: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     replays: list[dict[str, Any]] = field(default_factory=list)
+    hanging: set[str] = field(default_factory=set)  # paths that never answer
+    refusing: set[str] = field(default_factory=set)  # paths that answer 503
     failing: str = ""  # why letters cannot be sent again
     whole: dict[str, Any] = field(default_factory=dict)  # what else a letter has
     instead: Answer | None = None  # of the board
@@ -158,18 +160,25 @@ class BoardServer:
 
     async def answer(self, request: Request) -> Answer:
         self.asked.append(request.path)
-        if request.path == "/":
-            page = web_page("board")
-            return Answer(status=200, body=page.body, content_type=HTML, headers=page.headers())
-        if request.path == "/api/v1/board":
-            return self.instead or json_answer(self._board())
-        if request.path == "/api/v1/history":
-            return json_answer(waves(self.topics))
+        if request.path in self.hanging:
+            await request.hung_up()
+            raise ClientGone
+        if request.path == "/api/v1/board" and self.instead:
+            return self.instead
+        if request.path in self.refusing:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "log-unavailable", "The log does not answer.")
+        return await self._answer(request)
+
+    async def _answer(self, request: Request) -> Answer:
         if request.path.startswith(LETTERS):
             return await self._letters(request)
         if request.path.endswith("/story"):
             return self._story(unquote(request.path.split("/")[-2]))
-        return not_found(request.path)
+        if request.path == "/":
+            page = web_page("board")
+            return Answer(status=200, body=page.body, content_type=HTML, headers=page.headers())
+        wholes = {"/api/v1/board": self._board(), "/api/v1/history": waves(self.topics)}
+        return json_answer(wholes[request.path]) if request.path in wholes else not_found(request.path)
 
     def _board(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,5 @@
 """The board as an operator meets it, over a stand-in for the API: every course the day may take."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -178,26 +177,29 @@ async def test_letters_opened_by_their_address_can_be_narrowed(visitor: Visitor,
     await expect(page.get_by_label("Group").locator("option")).to_have_text(["all", "email", "sms"])
 
 
-async def test_nothing_is_asked_while_the_page_is_hidden(
+async def test_what_is_slow_to_read_keeps_nobody_from_hearing_of_an_outage(
     visitor: Visitor, server: BoardServer, url: str
 ) -> None:
+    visitor.allow("ERR_ABORTED|" + AWAY)
+    server.hanging = {"/api/v1/dead-letters/summary", "/api/v1/history"}
     page = await visitor.open(url)
     await expect(page.locator("#state")).to_contain_text("nothing waits")
-    # A browser without windows never hides a page by itself.
-    await page.evaluate(
-        "Object.defineProperty(document, 'hidden', {get: () => globalThis.isHidden ?? false})"
-    )
-    await page.evaluate("globalThis.isHidden = true")
-    async with asyncio.timeout(10):
-        while True:
-            before = len(server.asked)
-            await page.wait_for_timeout(2500)
-            if len(server.asked) == before:
-                break
-    await page.evaluate("globalThis.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
     server.topics = outage()
 
-    await expect(page.locator("#state")).to_contain_text("Email is down")
+    await expect(page.locator("#state")).to_contain_text("Email is down since")
+
+
+async def test_a_log_that_is_away_is_told_in_words_and_not_in_a_banner(
+    visitor: Visitor, server: BoardServer, url: str
+) -> None:
+    visitor.allow("status of 503")
+    server.trouble = "Kafka at 127.0.0.1:9092 does not answer"
+    server.refusing = {"/api/v1/dead-letters/summary", "/api/v1/history"}
+    page = await visitor.open(url)
+
+    await expect(page.locator("#state")).to_contain_text("The log does not answer (seen since")
+    await expect(page.locator("#state")).to_contain_text(server.trouble)
+    await expect(page.locator("#banner")).not_to_be_visible()
 
 
 async def test_thirty_topics_can_be_narrowed_to_what_is_looked_for(

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from entrypoints.docs_page import docs_page
@@ -70,6 +72,14 @@ async def test_the_board_is_opened_by_a_key_and_by_it_alone(guarded: MemoryApi) 
     )
     assert (opened.status_code, opened.content) == (200, board.body)
     assert opened.headers["content-security-policy"] == str(board.policy)
+
+
+async def test_what_the_board_links_to_is_there(guarded: MemoryApi) -> None:
+    links = re.findall(r'href="(/[^"]+)"', web_page("board").body.decode())
+    key = {"authorization": "Bearer shop"}
+    answers = [(link, (await guarded.ask("HEAD", link, headers=key)).status_code) for link in links]
+
+    assert [status for _, status in answers] == [200] * 4, answers
 
 
 async def test_health_asks_no_browser_for_a_key(guarded: MemoryApi) -> None:

@@ -1,12 +1,12 @@
 // The board: which view is shown, when the API is asked, and what the top line, the title and the icon say.
 
-const { askJson, every, find, shortcuts, Away, Refused } = herald;
+const { askJson, every, find, shortcuts, Refused } = herald;
 const { howItIs, link, place } = boardWords;
 
 const BOARD_SECONDS = 2;
+const FURTHER_SECONDS = 2; // of which each part may have a longer pause of its own
 const HISTORY_MS = 10_000;
 const LETTERS_MS = 10_000;
-const SHOWN_LETTERS_MS = 4000;
 
 const ICON_COLOURS = { ok: "#17803f", warn: "#b26a00", bad: "#c01c36", unknown: "#6b7280" };
 
@@ -70,29 +70,34 @@ function countLetters() {
 
 const isDue = (name, ms) => Date.now() - asked[name] >= ms;
 
+// Where the log does not answer the board says so itself, in words.
+async function unlessRefused(path) {
+  try {
+    return await askJson(path);
+  } catch (error) {
+    if (error instanceof Refused) return null;
+    throw error;
+  }
+}
+
 async function newHistory() {
   if (view !== overview || !isDue("history", HISTORY_MS)) return;
-  live.showHistory(await askJson("/api/v1/history"));
+  const history = await unlessRefused("/api/v1/history");
   asked.history = Date.now();
+  if (history) live.showHistory(history);
 }
 
 async function newLetters() {
-  if (!isDue("letters", view.showLetters ? SHOWN_LETTERS_MS : LETTERS_MS)) return;
+  if (!isDue("letters", view.lettersMs ?? LETTERS_MS)) return;
   asked.letters = Date.now();
-  try {
-    letters = await askJson("/api/v1/dead-letters/summary");
-  } catch (error) {
-    // Where the log does not answer the board says so itself.
-    if (!(error instanceof Refused)) throw error;
-    letters = null;
-  }
+  letters = await unlessRefused("/api/v1/dead-letters/summary");
   countLetters();
   view.showLetters?.(letters);
 }
 
 function lettersChanged() {
   asked.letters = 0;
-  loop.now();
+  lookNow();
 }
 
 async function newBoard() {
@@ -110,27 +115,37 @@ async function newBoard() {
 }
 
 async function look() {
+  const isFirst = board === null;
   try {
     board = await newBoard();
     troubleSince = board.trouble ? troubleSince ?? Date.now() : null;
     away = null;
     tell();
     view.show?.(board);
-    await newLetters();
-    await view.refresh?.();
-    await newHistory();
-  } catch (error) {
-    if (error instanceof Away) away ??= Date.now();
-    throw error;
+    if (isFirst) further.now();
   } finally {
     tell();
   }
 }
 
+// Apart from the board: what is slow to read must not keep it from telling of an outage.
+async function lookFurther() {
+  if (!board) return;
+  await view.refresh?.();
+  await newLetters();
+  await newHistory();
+  tell();
+}
+
+function lookNow() {
+  loop.now();
+  further.now();
+}
+
 // Views --------------------------------------------------------------------------------------------
 
-const overview = { title: "", element: live.element, show: () => live.show(board, letters) };
-overview.refresh = async () => overview.show();
+const showLive = () => live.show(board, letters);
+const overview = { title: "", element: live.element, show: showLive, showLetters: showLive };
 
 function viewAt({ view: name, id, query }) {
   if (name === "message" && id) return boardMessage.messageView(id, query.topic);
@@ -151,11 +166,11 @@ function enter(isFirst = false) {
   if (where.view === "message") find("#request-id").value = where.id;
   if (board) view.show?.(board);
   if (letters) view.showLetters?.(letters);
-  asked.letters = view.showLetters ? 0 : asked.letters;
+  if (view.lettersMs) asked.letters = 0;
   if (!isFirst) {
     scrollTo(0, 0);
     (find("h2[tabindex]", main) ?? main).focus({ preventScroll: true });
-    loop.now();
+    lookNow();
   }
   tell();
 }
@@ -178,3 +193,4 @@ shortcuts([
 
 enter(true);
 const loop = every(BOARD_SECONDS, look);
+const further = every(FURTHER_SECONDS, lookFurther);

@@ -5,6 +5,7 @@ const { REASONS, capital, count, deadLetters, link } = boardWords;
 const { replay } = boardReplay;
 
 const PAGE_SIZE = 25;
+const SUMMARY_MS = 4000;
 const FILTERS = ["group", "topic", "reason"];
 const WHOLE = ["value", "value_base64", "key", "key_base64", "headers"];
 
@@ -183,6 +184,7 @@ function lettersView(filter, board, changed) {
       filters.replaceWith(known);
       filters = known;
     },
+    lettersMs: SUMMARY_MS,
   };
 }
 
