@@ -39,6 +39,9 @@ ENV PATH=/opt/herald/bin:/usr/local/bin:/usr/bin:/bin \
     HERALD_CONSUMER__HOST=0.0.0.0 \
     HERALD_CONSUMER__PORT=9100
 WORKDIR /var/lib/herald
+# What a platform mounts there gets /tmp's rights from here: without this line an empty volume on AWS Fargate is
+# root's alone. A tmpfs (Compose) or an emptyDir (Kubernetes) takes its place.
+VOLUME ["/tmp"]
 # A number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 10001:10001
 EXPOSE 8080 9100

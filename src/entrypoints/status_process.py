@@ -58,11 +58,17 @@ async def _serve(container: Container, link: ParentLink) -> None:
             raise failure
 
 
+def give_way() -> None:
+    """Lets others go first, where that is allowed: a unit of systemd's may not ask for it."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+
+
 def main(arguments: list[str]) -> int:
     """`arguments` end with `--supervised-by FD`; the orders come on stdin."""
     # Our own parent wrote it, into a pipe that nobody else has.
     orders = pickle.load(sys.stdin.buffer)  # noqa: S301 - see above
-    os.nice(_NICENESS)
+    give_way()
     parent = os.getppid()
     code = run_status(orders, int(arguments[-1]))
     if os.getppid() != parent:

@@ -134,6 +134,21 @@ def test_a_task_has_right_settings_is_not_replaced_while_kafka_is_away_and_has_t
     assert settings.api.asks_for_keys() == (component == "api")
 
 
+def test_what_a_task_mounts_is_a_volume_of_the_image_and_so_not_root_s_alone() -> None:
+    """Fargate gives an empty volume the image's owner and rights only where the image names it."""
+    volumes = json.loads(dict(deployment.instructions((ROOT / "Dockerfile").read_text()))["VOLUME"])
+    tasks = [json.loads(file.read_text()) for file in (DEPLOY / "aws").glob("*.json")]
+    mounted = {
+        mount["containerPath"]
+        for task in tasks
+        for container in task["containerDefinitions"]
+        for mount in container["mountPoints"]
+    }
+
+    assert len(tasks) == len(COMPONENTS)
+    assert mounted == set(volumes)
+
+
 # One machine ----------------------------------------------------------------------------------------
 
 

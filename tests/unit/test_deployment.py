@@ -230,6 +230,20 @@ def shown_environments() -> Iterator[Any]:
                 yield pytest.param(dict(given), id=f"{path.name}-{number}")
 
 
+def test_a_container_that_a_page_starts_is_given_longer_to_stop_than_its_processes_to_drain() -> None:
+    """Docker's own ten seconds would kill what is being sent."""
+    shown = [
+        command
+        for path in pages.READ_BY_PEOPLE
+        for block in pages.blocks(path.read_text(), "sh")
+        for command in re.findall(r"docker run (?:.*\\\n)*.*", block)
+    ]
+    given = [int(re.findall(r"--stop-timeout (\d+)", command)[0]) for command in shown]
+
+    assert given
+    assert min(given) > loaded({}).delivery.drain_seconds
+
+
 @pytest.mark.parametrize("given", list(shown_environments()))
 def test_the_values_that_a_page_shows_are_right(given: Mapping[str, str], tmp_path: Path) -> None:
     (tmp_path / "value").write_text("x")
