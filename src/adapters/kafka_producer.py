@@ -38,7 +38,8 @@ class LiveProducer:
     """Keeps one working producer. All times are in seconds.
 
     `failures_to_rebuild`: so many batches in a row that failed, whatever the reason, and a new producer
-    takes over: it asks the bootstrap servers again.
+    takes over: it asks the bootstrap servers again. `failure_level`: of the log's lines
+    about that and about brokers that are away.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class LiveProducer:
         first_pause: float = 0.2,
         longest_pause: float = 5.0,
         failures_to_rebuild: int = 3,
+        failure_level: int = logging.WARNING,
     ) -> None:
         self._build = build
         self._start_seconds = start_seconds
@@ -59,6 +61,7 @@ class LiveProducer:
         self._first_pause = first_pause
         self._longest_pause = longest_pause
         self._failures_to_rebuild = failures_to_rebuild
+        self._failure_level = failure_level
         self._producer: Any = None
         self._there = asyncio.Event()
         self._broken = asyncio.Event()
@@ -98,7 +101,8 @@ class LiveProducer:
         is_lost = is_fatal(error) or has_stopped_refreshing(producer.client)
         if is_lost or self._failures >= self._failures_to_rebuild:
             self._reason = explain(error)
-            log.warning(
+            log.log(
+                self._failure_level,
                 "The Kafka producer is replaced",
                 extra={"action": "kafka_producer_replaced", "reason": self._reason},
             )
@@ -126,7 +130,11 @@ class LiveProducer:
             self._failures = 0
             self._broken.clear()
             self._there.set()
-            log.info("Connected to Kafka for writing", extra={"action": "kafka_producer_connected"})
+            log.log(
+                min(logging.INFO, self._failure_level),
+                "Connected to Kafka for writing",
+                extra={"action": "kafka_producer_connected"},
+            )
             await self._broken.wait()
             # What the old one still has on its way must not come after what the next one writes.
             await asyncio.gather(*self._leavers)
@@ -157,7 +165,8 @@ class LiveProducer:
     def _note_failed_start(self, error: Exception) -> None:
         reason = explain(error)
         if reason != self._reason:
-            log.warning(
+            log.log(
+                self._failure_level,
                 "Kafka cannot be reached for writing; trying again",
                 extra={"action": "kafka_producer_waits", "reason": reason},
             )

@@ -42,7 +42,10 @@ class WritingClient:
         self._producer_class = producer_class
         self._options: dict[str, Any] = {}
         self.live = LiveProducer(
-            self._build, answer_seconds=min(limit_seconds, 3.0), stop_seconds=stop_seconds
+            self._build,
+            answer_seconds=min(limit_seconds, 3.0),
+            stop_seconds=stop_seconds,
+            failure_level=failure_level,
         )
         self.writer = KafkaWriter(
             self.live,

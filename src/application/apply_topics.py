@@ -3,18 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from domain.discard import control_topic
-from domain.errors import TopicMismatch
-from domain.ledger import deferred_topic, ledger_topic
+from application.topic_plans import DAY_MS, HOUR_MS, own_topics, plan_topics, presence_plan
+from domain.errors import HeraldError, LogUnavailable, TopicMismatch
+from domain.ledger import ledger_topic
 from domain.ports import TopicCatalog
-from domain.topic import FOR_EVER, Cleanup, FoundTopic, Topic, TopicPlan, dead_letter_topic
+from domain.topic import FOR_EVER, Cleanup, FoundTopic, Topic, TopicPlan
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-OWN_HEADERS_BYTES = 65_536
-# Of a source that does not exist: what a log gives it unless told otherwise.
-USUAL_SEGMENT_MS = 7 * DAY_MS
-PRESENCE_MS, PRESENCE_SEGMENT_MS = HOUR_MS, HOUR_MS // 6
 NONE_OF_THEM = ""
 SETTINGS, HERALD = "the settings say", "Herald needs"
 
@@ -24,11 +18,13 @@ class Applied:
     """What a run of `ApplyTopics` came to.
 
     `created`: topics that did not exist. `single_copy`: configured topics of which the log keeps one copy
-    only, so that one lost disk loses messages.
+    only, so that one lost disk loses messages. `trouble`: why processes cannot tell of themselves, for which
+    no message waits; empty where they can.
     """
 
     created: tuple[str, ...]
     single_copy: tuple[str, ...]
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +62,19 @@ class ApplyTopics:
         self._catalog = catalog
         self._topics = topics
         self._dead_letter_days = dead_letter_days
-        self._alone = (_presence_plan(presence, topics),) if presence else ()
+        self._alone = (presence_plan(presence, topics),) if presence else ()
 
     async def __call__(self) -> Applied:
         """Creates what is missing; what exists is never changed.
 
         Raises `TopicMismatch` when a topic exists with other numbers, and then creates nothing;
-        `LogUnavailable`; `HeraldError` when the log refuses a plan for good.
+        `LogUnavailable`; `HeraldError` when the log refuses a plan for good, unless no message needs it.
         """
         listed = await self._checked()
         created: list[str] = []
         # Sources first: what stands beside them takes after them, as the log made them.
         for is_own in (False, True):
-            missing = [t.plan for t in listed if t.found is None and (t.own_of is not None) == is_own]
+            missing = [t.plan for t in listed if t.found is None and bool(t.own_of) == is_own]
             if missing:
                 await self._catalog.create(missing)
                 created += [plan.name for plan in missing]
@@ -86,10 +82,25 @@ class ApplyTopics:
                 listed = await self._checked()
         configured = [topic for topic in listed if topic.own_of is None]
         single = [topic.plan.name for topic in configured if topic.replication_factor == 1]
-        return Applied(tuple(created), tuple(single))
+        made, trouble = await self._make_what_stands_alone()
+        return Applied((*created, *made), tuple(single), trouble)
+
+    async def _make_what_stands_alone(self) -> tuple[list[str], str]:
+        """What was made, and what the log has against it: no message needs it, and so none waits for it."""
+        try:
+            listed = self._standing_alone(await self._catalog.find({plan.name for plan in self._alone}))
+            missing = [topic.plan for topic in listed if topic.found is None]
+            if missing:
+                await self._catalog.create(missing)
+        except LogUnavailable:
+            raise
+        except HeraldError as error:
+            return [], str(error)
+        faults = [fault for topic in listed for fault in mismatches(topic)]
+        return [plan.name for plan in missing], "; ".join(faults)
 
     async def _checked(self) -> Sequence[ListedTopic]:
-        listed = await self.list_topics()
+        listed = list(self._beside(await self._catalog.find(self._names_beside())))
         if faults := [fault for topic in listed for fault in mismatches(topic)]:
             raise TopicMismatch("; ".join(faults))
         return listed
@@ -99,11 +110,18 @@ class ApplyTopics:
 
         Raises `LogUnavailable`.
         """
-        planned = (*plan_topics(self._topics, self._dead_letter_days, {}), *self._alone)
-        found = await self._catalog.find({plan.name for plan in planned})
+        found = await self._catalog.find(self._names_beside() | {plan.name for plan in self._alone})
+        return [*self._beside(found), *self._standing_alone(found)]
+
+    def _names_beside(self) -> set[str]:
+        return {plan.name for plan in plan_topics(self._topics, self._dead_letter_days, {})}
+
+    def _beside(self, found: Mapping[str, FoundTopic]) -> Iterator[ListedTopic]:
         plans = plan_topics(self._topics, self._dead_letter_days, found)
-        listed = list(_listed(self._topics, {plan.name: plan for plan in plans}, found))
-        return listed + [
+        return _listed(self._topics, {plan.name: plan for plan in plans}, found)
+
+    def _standing_alone(self, found: Mapping[str, FoundTopic]) -> list[ListedTopic]:
+        return [
             ListedTopic(plan=plan, found=found.get(plan.name), groups=(), own_of=NONE_OF_THEM)
             for plan in self._alone
         ]
@@ -125,93 +143,6 @@ def topics_answer(listed: Sequence[ListedTopic]) -> dict[str, list[dict[str, obj
     }
 
 
-def plan_topics(
-    topics: Sequence[Topic], dead_letter_days: int, found: Mapping[str, FoundTopic]
-) -> tuple[TopicPlan, ...]:
-    """Every topic that has to exist: the configured ones and Herald's own.
-
-    Herald's own follow their source, as the log has it where the source exists.
-    """
-    plans: list[TopicPlan] = []
-    for topic in topics:
-        plans.append(_plan(topic))
-        for group in topic.groups:
-            plans += _own_plans(topic, group, found.get(topic.name), dead_letter_days)
-    return tuple(plans)
-
-
-def _own_plans(
-    topic: Topic, group: str, source: FoundTopic | None, dead_letter_days: int
-) -> Iterator[TopicPlan]:
-    replication = source.replication_factor if source else topic.replication_factor
-    partitions = source.partitions if source else topic.partitions
-    yield TopicPlan(
-        name=ledger_topic(topic.name, group),
-        partitions=partitions,
-        replication_factor=replication,
-        retention_ms=_ledger_kept_ms(topic, source),
-        beside=topic.name,
-    )
-    yield TopicPlan(
-        name=deferred_topic(topic.name, group),
-        partitions=partitions,
-        replication_factor=replication,
-        retention_ms=FOR_EVER,
-        cleanup=Cleanup.COMPACT,
-        extra_message_bytes=OWN_HEADERS_BYTES,
-        beside=topic.name,
-    )
-    yield TopicPlan(
-        name=dead_letter_topic(topic.name, group),
-        partitions=1,
-        replication_factor=replication,
-        retention_ms=dead_letter_days * DAY_MS,
-        extra_message_bytes=OWN_HEADERS_BYTES,
-        beside=topic.name,
-    )
-    yield TopicPlan(
-        name=control_topic(topic.name, group),
-        partitions=1,
-        replication_factor=replication,
-        retention_ms=FOR_EVER,
-        cleanup=Cleanup.COMPACT,
-        beside=topic.name,
-    )
-
-
-def _presence_plan(name: str, topics: Sequence[Topic]) -> TopicPlan:
-    return TopicPlan(
-        name=name,
-        partitions=1,
-        replication_factor=max(topic.replication_factor for topic in topics),
-        retention_ms=PRESENCE_MS,
-        segment_ms=PRESENCE_SEGMENT_MS,
-        stamped_by_log=True,
-    )
-
-
-def _ledger_kept_ms(topic: Topic, source: FoundTopic | None) -> int:
-    """A finished message must not outlive its end in the ledger.
-
-    A log forgets whole segments, when the last record is old enough: a message may stay for as long again.
-    """
-    kept_ms = topic.retention_hours * HOUR_MS
-    if source is None:
-        return kept_ms + USUAL_SEGMENT_MS + DAY_MS
-    if source.retention_ms is not None:
-        kept_ms = source.retention_ms
-    return FOR_EVER if kept_ms < 0 else kept_ms + (source.segment_ms or 0) + DAY_MS
-
-
-def _plan(topic: Topic) -> TopicPlan:
-    return TopicPlan(
-        name=topic.name,
-        partitions=topic.partitions,
-        replication_factor=topic.replication_factor,
-        retention_ms=topic.retention_hours * HOUR_MS,
-    )
-
-
 def _listed(
     topics: Sequence[Topic], plans: Mapping[str, TopicPlan], found: Mapping[str, FoundTopic]
 ) -> Iterator[ListedTopic]:
@@ -220,12 +151,6 @@ def _listed(
         for group in topic.groups:
             for name in own_topics(topic.name, group):
                 yield ListedTopic(plan=plans[name], found=found.get(name), groups=(group,), own_of=topic.name)
-
-
-def own_topics(topic: str, group: str) -> tuple[str, ...]:
-    """What stands beside a topic for one of its groups: ledger, deferrals, dead letters and orders."""
-    names = (ledger_topic, deferred_topic, dead_letter_topic, control_topic)
-    return tuple(name(topic, group) for name in names)
 
 
 def mismatches(topic: ListedTopic) -> Iterator[str]:

@@ -231,7 +231,8 @@ class Dispatcher:
         self._parts.settlement.expire(delivery, by_order=self._is_discarded(delivery))
 
     def _is_discarded(self, delivery: Delivery) -> bool:
-        return delivery.shard.cuts.takes(delivery.record.offset, delivery.record.timestamp)
+        record, cuts = delivery.record, delivery.shard.cuts
+        return record.offset < cuts.upto and cuts.takes(record.offset, record.timestamp)
 
     async def _try(self, delivery: Delivery) -> Outcome:
         self._sending[delivery] = None

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from application.apply_topics import HOUR_MS, ApplyTopics, ListedTopic, mismatches
+from application.apply_topics import ApplyTopics, ListedTopic, mismatches
 from application.monitor import RISK_SHARE
+from application.topic_plans import HOUR_MS
 from domain.diagnosis import ClockReading, Finding, Seen, ok, unknown, warning, wrong
 from domain.log import Shard
 from domain.ports import Clock

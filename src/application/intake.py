@@ -210,7 +210,8 @@ def _id_of(read: Delivery | Unsendable) -> str:
 
 def _is_cut(read: Delivery | Unsendable) -> bool:
     """Whether an order takes it."""
-    return read.shard.cuts.takes(read.record.offset, read.record.timestamp)
+    record, cuts = read.record, read.shard.cuts
+    return record.offset < cuts.upto and cuts.takes(record.offset, record.timestamp)
 
 
 def _unless_cut(unsendable: Unsendable) -> Unsendable | Discarded:

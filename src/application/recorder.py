@@ -63,7 +63,7 @@ class Recorder:
             queue = self._queues[state] = _Queue(state)
             queue.task = self._crew.hire(self._write_all(queue))
         queue.notes.append(note)
-        self.unrecorded += _is_repeated(note)
+        self.unrecorded += isinstance(note, LedgerRecord) and note.reason != DISCARDED
 
     async def quiet(self, shards: AbstractSet[Shard]) -> None:
         """Returns when all notes of these shards are safe."""
@@ -115,13 +115,9 @@ class Recorder:
         self._silent = error is not None
 
 
-def _is_repeated(note: Note) -> bool:
-    """Whether it may be sent again after a crash. What is discarded would only end once more."""
-    return isinstance(note, LedgerRecord) and note.reason != DISCARDED
-
-
 def _repeats(notes: Sequence[Note]) -> int:
-    return sum([_is_repeated(note) for note in notes])
+    """How many may be sent again after a crash. What is discarded would only end once more."""
+    return sum([isinstance(note, LedgerRecord) and note.reason != DISCARDED for note in notes])
 
 
 def _batch(notes: Sequence[Note]) -> list[Note]:

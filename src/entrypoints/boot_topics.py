@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
-from application.apply_topics import Applied, ListedTopic
+from application.apply_topics import NONE_OF_THEM, Applied, ListedTopic
 from domain.errors import LogUnavailable
 from domain.ports import Clock
 from domain.retry import Jitter, RetryPolicy
@@ -31,6 +31,9 @@ async def apply_topics_at_boot(
         await clock.sleep(PAUSES.wait(failures, draw()))
     for topic in applied.created:
         logger.info("Topic created", extra={"action": "topic_created", "topic": topic})
+    if applied.trouble:
+        text = "No process can tell how it stands: the board and herald doctor see none"
+        logger.warning(text, extra={"action": "presence_refused", "reason": applied.trouble})
     if warns_of_single_copies:
         for topic in applied.single_copy:
             text = "The log keeps one copy of a topic: one lost disk loses messages"
@@ -52,7 +55,7 @@ async def topics_made_elsewhere(
 
 async def _are_made(list_topics: Callable[[], Awaitable[Sequence[ListedTopic]]]) -> bool:
     try:
-        return all(topic.found is not None for topic in await list_topics())
+        return all(topic.found is not None for topic in await list_topics() if topic.own_of != NONE_OF_THEM)
     except LogUnavailable:
         return False  # the neighbour says so
 

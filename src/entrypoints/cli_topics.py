@@ -52,7 +52,7 @@ def list_(invocation: Invocation, loaded: "Loaded", *, as_json: bool) -> int:
 
 @topics.command(
     uses=("[broker]", "[sqlite]", "[kafka]", "[[topics]]"),
-    exit_codes={1: "one exists with other numbers, or the log does not answer"},
+    exit_codes={1: "one exists with other numbers, or the log refuses one or does not answer"},
     epilog=example("herald topics apply", "herald topics apply --config /etc/herald.toml"),
     see=("herald topics list", "docs/reference/topics.md"),
 )
@@ -66,6 +66,10 @@ def apply(invocation: Invocation, loaded: "Loaded") -> int:
     applied = _with_catalog(invocation, loaded, lambda topics: topics())
     for name in applied.created:
         click.echo(f"created {name}")
+    if applied.trouble:
+        raise click.ClickException(
+            f"messages have their topics, but no process can be seen: {applied.trouble}"
+        )
     if not applied.created:
         click.echo("every topic exists already")
     return 0

@@ -8,7 +8,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_topics import KafkaTopicCatalog
-from application.apply_topics import ApplyTopics, own_topics
+from application.apply_topics import ApplyTopics
+from application.topic_plans import own_topics
 from domain.topic import Topic, TopicPlan, dead_letter_topic
 
 pytestmark = pytest.mark.kafka

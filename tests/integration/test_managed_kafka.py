@@ -4,6 +4,7 @@ The broker has a second listener as Heroku's have it: TLS with a client's certif
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
 from aiokafka.protocol.admin import CreateAclsRequest
 
+from domain.presence import USUAL_TIMES
 from tests import pages
 from tests.deployment import ROOT
 from tests.kafka.cluster import KafkaCluster, free_ports
@@ -93,6 +95,19 @@ def herald(one: Site, *words: str, **environ: str) -> subprocess.CompletedProces
 
 async def allow(cluster: KafkaCluster, certificate: Certificate, *header: str) -> None:
     """Gives the user herald the rights of a table of the page."""
+    async with _admin(cluster, certificate) as admin:
+        for kind, name, pattern, operations in pages.table(PAGE, *header):
+            for operation in operations.split(", "):
+                await _allow(admin, kind, pages.bare(name), pattern, operation)
+
+
+async def allow_one(cluster: KafkaCluster, certificate: Certificate, *right: str) -> None:
+    async with _admin(cluster, certificate) as admin:
+        await _allow(admin, *right)
+
+
+@contextlib.asynccontextmanager
+async def _admin(cluster: KafkaCluster, certificate: Certificate) -> AsyncIterator[Any]:
     context = create_ssl_context(cafile=str(certificate.pem))
     admin = AIOKafkaAdminClient(
         bootstrap_servers=cluster.bootstrap_servers,
@@ -104,9 +119,7 @@ async def allow(cluster: KafkaCluster, certificate: Certificate, *header: str) -
     )
     await admin.start()
     try:
-        for kind, name, pattern, operations in pages.table(PAGE, *header):
-            for operation in operations.split(", "):
-                await _allow(admin, kind, pages.bare(name), pattern, operation)
+        yield admin
     finally:
         await admin.close()
 
@@ -171,6 +184,49 @@ async def test_with_the_rights_to_make_topics_herald_makes_them_and_without_it_s
     assert refused.returncode == 1
     assert "Error:" in refused.stderr
     assert made.returncode == 0, made.stderr
+
+
+async def test_without_any_right_to_its_presence_topic_a_consumer_works_and_says_so_once(
+    managed: Site, strict_broker: KafkaCluster, certificate: Certificate
+) -> None:
+    """As after an upgrade: the login has the rights that it had, and nobody made the new topic."""
+    managed.environ |= {
+        "HERALD_KAFKA__GROUP_PREFIX": "old-",
+        "HERALD_TOPICS": json.dumps([{"name": "transactions-old", "partitions": 1, "groups": ["email"]}]),
+    }
+    managed.topic = "transactions-old"
+    await allow(strict_broker, certificate, "resource", "name", "pattern", "operations")
+    await allow(strict_broker, certificate, "resource", "name", "pattern", "to make topics")
+    await allow_one(strict_broker, certificate, "group", "old-", "prefixed", "Read")
+    async with SmtpTestServer() as mails:
+        managed.environ |= {"HERALD_SMTP__PORT": str(mails.port)}
+        managed.start("api")
+        consumer = managed.start_consumer("email")
+        ready = await managed.ready() and await managed.consumer_ready("email")
+        await managed.post(request_id="old-1")
+
+        async def it_came() -> bool:
+            return bool(mails.mails)
+
+        came = await eventually(it_came)
+        log = managed.folder / "logs" / "herald-consumer-email.log"
+
+        async def it_gave_up() -> bool:
+            return "cannot tell how it stands" in log.read_text(encoding="utf-8")
+
+        gave_up = await eventually(it_gave_up)
+        # Three reports more, after which a client of another kind would be replaced, and say so.
+        await asyncio.sleep(3 * USUAL_TIMES.tell + 1)
+        consumer.terminate()
+        code = await asyncio.to_thread(consumer.wait, 30)
+
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    told = [line["action"] for line in lines if line["level"] != "INFO" and "herald" in line["logger"]]
+    assert gave_up, lines
+    assert sorted(told) == ["presence", "presence_refused", "topic_single_copy"], lines
+    assert code == 0
+    assert ready, managed.output()
+    assert came, managed.output()
 
 
 async def test_a_dyno_gets_in_with_the_add_on_s_certificates_though_the_broker_has_another_name(

@@ -5,8 +5,9 @@ from typing import Self
 
 import pytest
 
-from application.apply_topics import ApplyTopics, plan_topics, topics_answer
-from domain.errors import TopicMismatch
+from application.apply_topics import ApplyTopics, topics_answer
+from application.topic_plans import plan_topics
+from domain.errors import HeraldError, TopicMismatch
 from domain.topic import FOR_EVER, Cleanup, FoundTopic, Topic, TopicPlan
 
 PAYMENTS = Topic(name="payments", partitions=6)
@@ -391,3 +392,43 @@ async def test_a_log_that_keeps_no_retention_of_its_own_takes_it_from_the_settin
     applied = await use_case(catalog)()
 
     assert "payments" not in applied.created
+
+
+# What stands alone ----------------------------------------------------------------------------
+
+
+class RefusesPresence(KeptTopics):
+    """Its login has rights to what belongs to the topics, and to nothing else."""
+
+    async def create(self, plans: Sequence[TopicPlan]) -> None:
+        if any(plan.name == "herald-presence" for plan in plans):
+            raise HeraldError("Kafka refuses to create topic herald-presence")
+        await super().create(plans)
+
+
+async def test_where_processes_may_not_tell_of_themselves_the_topics_are_made_all_the_same() -> None:
+    catalog = RefusesPresence()
+
+    applied = await ApplyTopics(catalog, (PAYMENTS,), 90, "herald-presence")()
+
+    assert set(applied.created) == {"payments", *OWN}
+    assert applied.trouble == "Kafka refuses to create topic herald-presence"
+
+
+async def test_one_of_another_shape_stops_nothing_and_is_told() -> None:
+    catalog = KeptTopics(found("herald-presence", partitions=3))
+
+    applied = await ApplyTopics(catalog, (PAYMENTS,), 90, "herald-presence")()
+
+    assert set(applied.created) == {"payments", *OWN}
+    assert "herald-presence has 3 partitions" in applied.trouble
+
+
+async def test_it_is_made_with_the_others_and_then_there_is_no_trouble() -> None:
+    catalog = KeptTopics()
+    apply = ApplyTopics(catalog, (PAYMENTS,), 90, "herald-presence")
+
+    first, again = await apply(), await apply()
+
+    assert first.created[-1] == "herald-presence"
+    assert (first.trouble, again.created, again.trouble) == ("", (), "")

@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from adapters.kafka_letters import record_of_letter, record_of_note
-from application.apply_topics import plan_topics
+from application.topic_plans import plan_topics
 from domain.dead_letter import DeadLetter, KeptLetter, Replay, returned_headers
 from domain.log import Headers, Record
 from domain.outcome import DeadLetterReason

@@ -22,13 +22,13 @@ from adapters.sqlite_dead_letters import SqliteDeadLetters
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_schema import group_path
 from adapters.sqlite_topics import SqliteTopicCatalog
-from application.apply_topics import plan_topics
 from application.circuit_breaker import BreakerPolicy
 from application.counts import ProduceCounts
 from application.lanes import RETRY_SHARE
 from application.letter_counts import FRESH_SECONDS
 from application.replay_portion import MOST_LETTERS
 from application.shards import HoldingLimits
+from application.topic_plans import plan_topics
 from domain.dead_letter import DeadLetter
 from domain.log import Record, Shard
 from domain.message import wrong_fields
