@@ -53,7 +53,8 @@ def _topic(readings: Sequence[Reading], topic: Topic) -> dict[str, Any]:
 def _group(readings: Sequence[Reading], topic: str, group: str) -> dict[str, Any]:
     newest = readings[-1]
     lags = newest.lags_of(topic, group)
-    reports = [one for one in newest.reports or () if one.group == group and topic in _worked_on(one)]
+    of_group = [one for one in newest.reports or () if one.group == group]
+    reports = [one for one in of_group if newest.work_of(one, topic) is not None]
     oldest = None if lags is None else max((lag.oldest_unfinished_seconds for lag in lags), default=0.0)
     return {
         "name": group,

@@ -31,11 +31,15 @@ Step = Mapping[str, TopicStep]
 
 
 class History:
-    """Steps are numbered from the epoch on; those between that were missed are there, and empty."""
+    """Steps are numbered from the epoch on; those between that were missed are there, and empty.
+
+    `changes`: how often something was added.
+    """
 
     def __init__(self) -> None:
         self._steps: deque[Step] = deque(maxlen=STEPS)
         self._newest = 0
+        self.changes = 0
 
     def add(self, at: float, step: Step) -> None:
         """Again in the same step it takes the place of what was there.
@@ -50,6 +54,13 @@ class History:
         self._steps.extend({} for _ in range(missed))
         self._steps.append(step)
         self._newest = number
+        self.changes += 1
+
+    def as_it_is(self) -> "History":
+        """A copy that does not change, for another thread."""
+        copy = History()
+        copy._steps, copy._newest = self._steps.copy(), self._newest
+        return copy
 
     @property
     def ends_at(self) -> float | None:

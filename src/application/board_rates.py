@@ -8,6 +8,7 @@ from domain.presence import ProcessReport
 
 # Over less than this a rate says more about when was looked than about what happened.
 SHORTEST_SECONDS = 2.0
+_Told = tuple[Reading, ProcessReport]
 _FINISHED = ("sent", "dead", "expired", "skipped")
 
 
@@ -35,27 +36,28 @@ def rate_out(readings: Sequence[Reading], topic: str, group: str) -> float | Non
     if not _are_apart(known):
         return None
     # By name, the reports that each told, oldest first: a name is never another process's.
-    told: dict[str, list[ProcessReport]] = {}
+    told: dict[str, list[_Told]] = {}
     for reading in known:
         for report in reading.reports or ():
             if report.group == group:
-                told.setdefault(report.process, []).append(report)
+                told.setdefault(report.process, []).append((reading, report))
     return sum((_rate_of(reports, known, topic) for reports in told.values()), 0.0)
 
 
-def _rate_of(reports: Sequence[ProcessReport], readings: Sequence[Reading], topic: str) -> float:
-    oldest, newest = reports[0], reports[-1]
-    finished = max(0, _finished(newest, topic) - _finished(oldest, topic))
+def _rate_of(reports: Sequence[_Told], readings: Sequence[Reading], topic: str) -> float:
+    (_, oldest), (_, newest) = reports[0], reports[-1]
+    finished = max(0, _finished(reports[-1], topic) - _finished(reports[0], topic))
     if len(reports) < len(readings):
         if oldest.started_at >= readings[0].at:
-            finished = _finished(newest, topic)
+            finished = _finished(reports[-1], topic)
         return finished / _seconds(readings)
     return finished / max(newest.at - oldest.at, SHORTEST_SECONDS)
 
 
-def _finished(report: ProcessReport, topic: str) -> int:
-    outcomes = [work.outcomes for work in report.topics if work.topic == topic]
-    return sum(counts.get(name, 0) for counts in outcomes for name in _FINISHED)
+def _finished(told: _Told, topic: str) -> int:
+    reading, report = told
+    work = reading.work_of(report, topic)
+    return 0 if work is None else sum(work.outcomes.get(name, 0) for name in _FINISHED)
 
 
 def _are_apart(readings: Sequence[Reading]) -> bool:

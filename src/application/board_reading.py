@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from application.deadline import within
@@ -11,7 +11,7 @@ from domain.errors import HeraldError
 from domain.lag import Lag
 from domain.log import Shard
 from domain.ports import Clock
-from domain.presence import ProcessReport
+from domain.presence import ProcessReport, TopicWork
 from domain.view_ports import Presence
 
 ANSWER_SECONDS = 5.0
@@ -24,7 +24,8 @@ Told = TypeVar("Told")
 class Reading:
     """`at` in epoch seconds, `ticks` of the same moment in monotonic ones.
 
-    `lags`, `reports`: None where they could not be read; then `trouble` says why in one line.
+    `lags`, `reports`: None where they could not be read; then `trouble` says why in one line. What is
+    looked for is found by its name: to look through all topics for each is too much for hundreds of them.
     """
 
     at: float
@@ -32,21 +33,36 @@ class Reading:
     lags: Sequence[Lag] | None
     reports: Sequence[ProcessReport] | None
     trouble: str | None = None
+    _lags: dict[str, list[Lag]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _works: dict[str, dict[str, TopicWork]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def work_of(self, report: ProcessReport, topic: str) -> TopicWork | None:
+        """What one of its reports says of the topic."""
+        if report.process not in self._works:
+            self._works[report.process] = {work.topic: work for work in report.topics}
+        return self._works[report.process].get(topic)
+
+    def _of_topic(self, topic: str) -> list[Lag]:
+        if not self._lags:
+            for lag in self.lags or ():
+                self._lags.setdefault(lag.topic, []).append(lag)
+        return self._lags.get(topic, [])
 
     def ends(self, topic: str) -> Mapping[Shard, int]:
         """Where each partition of the topic ends; a group that was asked later may have seen more."""
         ends: dict[Shard, int] = {}
-        for lag in self.lags or ():
-            if lag.topic == topic:
-                shard = Shard(topic, lag.partition)
-                ends[shard] = max(lag.end, ends.get(shard, 0))
+        for lag in self._of_topic(topic):
+            shard = Shard(topic, lag.partition)
+            ends[shard] = max(lag.end, ends.get(shard, 0))
         return ends
 
     def lags_of(self, topic: str, group: str) -> list[Lag] | None:
         """By partition; None: not known."""
         if self.lags is None:
             return None
-        return [lag for lag in self.lags if (lag.topic, lag.group) == (topic, group)]
+        return [lag for lag in self._of_topic(topic) if lag.group == group]
 
 
 class TakeReadings:

@@ -60,3 +60,27 @@ async def test_an_outage_of_the_log_is_an_answer_and_no_error() -> None:
 
     assert answer.status_code == 200
     assert answer.json()["trouble"] == "the log does not answer"
+
+
+async def test_boards_that_ask_the_same_share_one_answer_until_there_is_news(guarded: MemoryApi) -> None:
+    # With hundreds of topics each open board kept the loop from taking messages for most of a second.
+    await guarded.clock.advance(2)
+    first = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer all"})
+    other = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer shop"})
+    await guarded.tell(report("new"))
+    same = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer all"})
+    await guarded.clock.advance(2)
+    later = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer all"})
+
+    assert same.content == first.content != other.content
+    assert later.json()["as_of"] > first.json()["as_of"]
+
+
+async def test_the_history_grows_with_each_step(api: MemoryApi) -> None:
+    await api.parts.board.sample()
+    before = (await api.ask("GET", "/api/v1/history")).json()
+    await api.clock.advance(10)
+    await api.parts.board.sample()
+    after = (await api.ask("GET", "/api/v1/history")).json()
+
+    assert len(after["topics"][0]["rate_in"]) == len(before["topics"][0]["rate_in"]) + 1
