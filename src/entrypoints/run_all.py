@@ -5,10 +5,10 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from domain.errors import HeraldError
 from entrypoints.listening import listen_on
+from entrypoints.local_inbox import takes_mail, takes_texts
 from entrypoints.logs import configure_logging, say
 from entrypoints.screen import tell
 from entrypoints.settings import Loaded
@@ -21,7 +21,6 @@ from entrypoints.welcome import show_welcome
 # -P: a folder of the user's that is named like one of Herald's must not be imported instead.
 HERALD = (sys.executable, "-P", "-m", "entrypoints.cli")
 _STOP_MARGIN_SECONDS = 5.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def run_all(loaded: Loaded, arguments: Sequence[str], program: Sequence[str] = HERALD) -> int:
@@ -66,11 +65,7 @@ def started_groups(settings: Settings) -> list[str]:
 
 def needs_inbox(settings: Settings) -> bool:
     """Whether mails or texts of these settings go to the inbox on this machine."""
-    inbox, url = settings.inbox, urlsplit(settings.sms.url)
-    here = {inbox.host, *_LOOPBACK}
-    mails = settings.smtp.host in here and settings.smtp.port == inbox.smtp_port
-    texts = url.hostname in here and url.port == inbox.sms_port
-    return mails or texts
+    return takes_mail(settings) or takes_texts(settings)
 
 
 def check_ports(settings: Settings) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
 
+from entrypoints.local_inbox import takes_mail, takes_texts
 from entrypoints.settings_model import Settings
 from entrypoints.supervisor import Started
 
@@ -80,6 +82,7 @@ def _places(settings: Settings, started: Started) -> Iterator[Line]:
     yield Line("API docs", f"{api}/docs")
     if "inbox" in started.ready or "inbox" in started.late:
         yield Line("Inbox", _inbox(settings, started))
+    yield from _elsewhere(settings)
     yield Line("Data", _data(settings))
     yield Line("Logs", _logs(settings))
 
@@ -90,6 +93,16 @@ def _inbox(settings: Settings, started: Started) -> str:
     smtp = facts.get("smtp_port") or settings.inbox.smtp_port
     sms = facts.get("sms_port") or settings.inbox.sms_port
     return f"{url} (takes mail on port {smtp}, texts on port {sms})"
+
+
+def _elsewhere(settings: Settings) -> Iterator[Line]:
+    """Where what does not come to the inbox goes: to customers, or past an inbox whose port was moved."""
+    groups = {group for topic in settings.topics for group in topic.groups}
+    if "email" in groups and not takes_mail(settings):
+        yield Line("Mail", f"goes to {settings.smtp.host}:{settings.smtp.port}, not to the inbox")
+    if "sms" in groups and not takes_texts(settings):
+        url = urlsplit(settings.sms.url)
+        yield Line("Texts", f"go to {url.scheme}://{url.netloc.rpartition('@')[2]}, not to the inbox")
 
 
 def _data(settings: Settings) -> str:

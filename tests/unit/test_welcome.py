@@ -66,6 +66,20 @@ def test_no_inbox_is_shown_where_none_was_started() -> None:
     assert "Inbox" not in text
 
 
+def test_where_mails_and_texts_go_is_shown_when_it_is_not_the_inbox() -> None:
+    """Who changes the inbox's ports alone would wait in vain for a mail there."""
+    other_ports = shown(settings(inbox={"smtp_port": 2025, "sms_port": 2026}), Started({"api": {}}, {}))
+    mail_alone = shown(settings(smtp={"host": "smtp.example.com", "port": 587}))
+    no_texts = shown(settings(inbox={"sms_port": 2026}, topics=[{"name": "mails", "groups": ["email"]}]))
+
+    assert "  Mail      goes to 127.0.0.1:1025, not to the inbox\n" in other_ports
+    assert "  Texts     go to http://127.0.0.1:8026, not to the inbox\n" in other_ports
+    assert "  Mail      goes to smtp.example.com:587, not to the inbox\n" in mail_alone
+    assert "Texts " not in mail_alone
+    assert "Texts " not in no_texts
+    assert "not to the inbox" not in shown(settings())
+
+
 def test_kafka_and_logs_on_the_screen_are_named_as_such() -> None:
     text = shown(settings(broker={"backend": "kafka"}, logging={"file": ""}))
 
