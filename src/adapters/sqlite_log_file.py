@@ -14,12 +14,14 @@ from domain.errors import LogUnavailable
 class SqliteLogFile:
     """Open between entering and leaving. What touches the connection runs by `thread.call`.
 
-    `makes_it`: entering makes a file that is missing; else only `make` does.
+    `makes_it`: entering makes a file that is missing; else only `make` does. `opens_it`: entering opens the
+    file, and so brings that of an older Herald up to date; else only `make` does.
     """
 
-    def __init__(self, path: Path, thread_name: str, *, makes_it: bool = True) -> None:
+    def __init__(self, path: Path, thread_name: str, *, makes_it: bool = True, opens_it: bool = True) -> None:
         self.path = path
         self._makes_it = makes_it
+        self._opens_it = opens_it
         self.lock = WriteLock(path)
         self.thread = SqliteThread(thread_name)
         self._connection: sqlite3.Connection | None = None
@@ -43,7 +45,7 @@ class SqliteLogFile:
 
     def _open(self) -> None:
         self._is_entered = True
-        if self._makes_it or self.path.exists():
+        if self._opens_it and (self._makes_it or self.path.exists()):
             self.make()
 
     def _close(self) -> None:

@@ -3,22 +3,25 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
-from adapters.sqlite_file import faults_of, transaction
+from adapters.sqlite_file import faults_of, open_to_read, transaction
 from adapters.sqlite_log_file import SqliteLogFile
+from adapters.sqlite_schema import LOG
 from domain.topic import FoundTopic, TopicPlan
 
 
 class SqliteTopicCatalog:
     """Topics and their partitions. Replication is only remembered: there is one file.
 
-    Looking makes no file, for who looks may be another user than who runs Herald and has to write there.
+    Looking makes no file and leaves one of an older Herald as it is: who looks may be another user than who
+    runs Herald and has to write there, and the older Herald may still run.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = SqliteLogFile(path, "topics", makes_it=False)
+        self._file = SqliteLogFile(path, "topics", makes_it=False, opens_it=False)
 
     async def find(self, names: AbstractSet[str]) -> Mapping[str, FoundTopic]:
         return await self._file.thread.call(lambda: self._find(names))
@@ -27,12 +30,13 @@ class SqliteTopicCatalog:
         await self._file.thread.call(lambda: self._create(plans))
 
     def _find(self, names: AbstractSet[str]) -> dict[str, FoundTopic]:
-        if self._file.is_missing:
-            return {}
-        self._file.make()
         query = "SELECT name, partitions, replication_factor FROM topics"
         with faults_of(self._file.path):
-            rows = self._file.connection().execute(query).fetchall()
+            file = open_to_read(self._file.path, LOG, least=1)
+            if file is None:
+                return {}
+            with closing(file):
+                rows = file.execute(query).fetchall()
         return {row[0]: _found(*row) for row in rows if row[0] in names}
 
     def _create(self, plans: Sequence[TopicPlan]) -> None:
@@ -45,6 +49,11 @@ class SqliteTopicCatalog:
     async def __aenter__(self) -> Self:
         """Raises `StorageBroken` and `UnknownVersion` where the file cannot be used."""
         await self._file.__aenter__()
+        try:
+            await self.find(frozenset())
+        except BaseException:
+            await self._file.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *details: object) -> None:

@@ -1,4 +1,6 @@
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +65,16 @@ class TestSqliteDiscardOrders(OnSqlite, DiscardOrdersContract):
 
 
 class TestSqliteTopicCatalog(OnSqlite, TopicCatalogContract):
-    pass
+    async def test_looking_leaves_an_older_herald_s_file_as_it_is(self, rig: SqliteRig) -> None:
+        """It may still run, and would not open the file again."""
+        with closing(sqlite3.connect(rig.path)) as file:
+            file.executescript("DROP TABLE discards; PRAGMA user_version = 2")
+        async with rig.catalog() as catalog:
+            found = await catalog.find({rig.topic})
+
+        assert list(found) == [rig.topic]
+        with closing(sqlite3.connect(rig.path)) as file:
+            assert file.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 class TestFilePresence(OnSqlite, PresenceContract):
