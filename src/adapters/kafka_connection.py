@@ -150,6 +150,12 @@ class KafkaConnection:
         return context
 
 
+def _look_away(left: asyncio.Future[None]) -> None:
+    """How it ends, when nobody waits any longer, is no line with a traceback in the log."""
+    if not left.cancelled():
+        left.exception()
+
+
 def quieten_library() -> None:
     """At DEBUG aiokafka logs keys and values, which are personal data; in an outage each retry is a line."""
     library = logging.getLogger("aiokafka")
@@ -192,7 +198,10 @@ async def start_whole(client: Any) -> None:
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
-        await ends_in_time(starting, START_GRACE_SECONDS)
+        try:
+            await ends_in_time(starting, START_GRACE_SECONDS)
+        finally:
+            starting.cancel()
         raise
 
 
@@ -207,6 +216,7 @@ async def stop_in_time(client: Any, seconds: float) -> bool:
 async def ends_in_time(stop: Coroutine[Any, Any, None] | asyncio.Future[None], seconds: float) -> bool:
     """Whether it ended well. It is not waited for longer, for it may swallow that it is cancelled."""
     stopping = asyncio.ensure_future(stop)
+    stopping.add_done_callback(_look_away)
     done, _ = await asyncio.wait([stopping], timeout=seconds)
     if not done:
         stopping.cancel()

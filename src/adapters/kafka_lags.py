@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from adapters.kafka_admin import AdminClass, admin_client
+from adapters.kafka_admin import AdminClass, KeptAdmin
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
 from adapters.kafka_notes import deferral_of
@@ -25,6 +25,8 @@ from domain.log import Bounds, Position, Shard
 Told = TypeVar("Told")
 
 _PAUSE_SECONDS = 0.2
+# Longer than the step of the board: what a look costs is mostly a new client.
+_LINGER_SECONDS = 30.0
 
 
 class KafkaGroupLags:
@@ -39,11 +41,15 @@ class KafkaGroupLags:
         admin_class: AdminClass = AIOKafkaAdminClient,
         consumer_class: ConsumerClass = AIOKafkaConsumer,
     ) -> None:
-        self._connection = connection
         self._prefix = group_prefix
         self._timeout = timeout_seconds
-        self._admin_class = admin_class
-        self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
+        self._admin = KeptAdmin(connection, admin_class, timeout_seconds)
+        self._reader = KafkaReader(
+            connection,
+            answer_seconds=timeout_seconds,
+            linger_seconds=_LINGER_SECONDS,
+            consumer_class=consumer_class,
+        )
         self._found: set[str] = set()
         self._put_off_so_far: defaultdict[TopicPartition, PutOffSoFar] = defaultdict(PutOffSoFar)
         # Where a group stood, and since when the record there waits: while the group does not move it is not
@@ -56,7 +62,7 @@ class KafkaGroupLags:
         await self._need({shard.topic for shard in shards})
         # The positions first: one that is asked for later may be beyond the ends.
         positions = await self._positions(group, shards)
-        async with self._turn:
+        async with self._reading():
             bounds = await self._reader.bounds([partition_of(shard) for shard in shards])
             return await _all(
                 [
@@ -70,7 +76,7 @@ class KafkaGroupLags:
             shard: TopicPartition(deferred_topic(shard.topic, group), shard.partition) for shard in since
         }
         await self._need({partition.topic for partition in partitions.values()})
-        async with self._turn:
+        async with self._reading():
             bounds = await self._reader.bounds(list(partitions.values()))
             found = await _all(
                 [
@@ -89,9 +95,21 @@ class KafkaGroupLags:
         return so_far.end(bounds)
 
     async def _need(self, topics: AbstractSet[str]) -> None:
-        if missing := await self._reader.missing(topics - self._found):
+        """Asked once, for Kafka answers with all the topics it has, also those of others."""
+        if not (unknown := topics - self._found):
+            return
+        if missing := await self._reader.missing(unknown):
             raise LogUnavailable(f"Kafka has no topic {', '.join(missing)}: run 'herald topics apply'")
         self._found |= topics
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        async with self._turn:
+            try:
+                yield
+            except BaseException:
+                self._found.clear()  # perhaps a topic is gone, and the next one is to be told so
+                raise
 
     async def _positions(self, group: str, shards: Sequence[Shard]) -> Mapping[Shard, Position | None]:
         """A coordinator that is only just being made, or moves, is waited for."""
@@ -106,7 +124,7 @@ class KafkaGroupLags:
 
     async def _ask_positions(self, group: str, shards: Sequence[Shard]) -> dict[Shard, Position | None]:
         asked = [partition_of(shard) for shard in shards]
-        async with admin_client(self._connection, self._admin_class, self._timeout) as admin:
+        async with self._admin.conversation() as admin:
             answer = await admin.list_consumer_group_offsets(f"{self._prefix}{group}", partitions=asked)
         return {shard: position_of(answer, shard) for shard in shards}
 
@@ -141,6 +159,7 @@ class KafkaGroupLags:
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
+        await self._admin.close()
 
 
 async def _all(works: Sequence[Coroutine[Any, Any, Told]]) -> list[Told]:

@@ -28,6 +28,8 @@ from domain.presence import USUAL_TIMES, PresenceTimes, ProcessReport
 _SLACK_SECONDS = 60.0
 # A process that ends does not wait for long for what it has to tell of itself.
 _STOP_SECONDS = 0.5
+# Longer than the step of who looks again and again: a new client each time is most of what a look costs.
+_LINGER_SECONDS = 30.0
 
 
 class KafkaPresence:
@@ -61,7 +63,12 @@ class KafkaPresence:
             stop_seconds=_STOP_SECONDS,
         )
         self._is_writing = False
-        self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
+        self._reader = KafkaReader(
+            connection,
+            answer_seconds=timeout_seconds,
+            linger_seconds=_LINGER_SECONDS,
+            consumer_class=consumer_class,
+        )
         self._turn = asyncio.Lock()
         self._next: int | None = None
         self._looked_at = 0.0

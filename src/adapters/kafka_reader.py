@@ -147,11 +147,17 @@ class KafkaReader:
             async with asyncio.timeout(self._answer), self._opening:
                 client = self._client = self._client or await self._opened()
             client.users += 1
+            client.keep()
             try:
                 yield client
             finally:
                 client.users -= 1
                 self._rest(client)
+        except asyncio.CancelledError:
+            # Who has lost patience may have waited on a dead connection, of which nobody would ever be told.
+            if client is not None:
+                self._retire(client)
+            raise
         except (*_FAILURES, LogUnavailable) as error:
             if client is not None:
                 self._retire(client)
@@ -183,13 +189,9 @@ class KafkaReader:
         if client.users:
             return
         if client is self._client:
-            asyncio.get_running_loop().call_later(self._linger, self._expire, client)
+            client.expiry = asyncio.get_running_loop().call_later(self._linger, self._retire, client)
         else:
             self._stop(client)
-
-    def _expire(self, client: "_SharedClient") -> None:
-        if not client.users:
-            self._retire(client)
 
     def _retire(self, client: "_SharedClient") -> None:
         """Nobody new gets it; who still uses it may go on while it lasts."""
@@ -202,6 +204,7 @@ class KafkaReader:
         if client not in self._running:
             return
         self._running.remove(client)
+        client.keep()
         leaver = asyncio.create_task(stop_in_time(client.consumer, STOP_SECONDS), name="kafka-reader-leaves")
         self._leavers.add(leaver)
         leaver.add_done_callback(self._leavers.discard)
@@ -228,7 +231,14 @@ class _SharedClient:
     def __init__(self, consumer: Any) -> None:
         self.consumer = consumer
         self.users = 0
+        self.expiry: asyncio.TimerHandle | None = None
         self._stretches: dict[TopicPartition, _Stretch] = {}
+
+    def keep(self) -> None:
+        """Somebody needs it again, or it is over already."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
 
     def begin(self, partition: TopicPartition, first: int) -> _Stretch:
         """A new reading; it takes the place of one of the same partition that was broken off."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import client, errors
@@ -227,6 +229,30 @@ async def test_a_start_that_does_not_end_is_not_waited_for_for_ever() -> None:
                 await start_whole(client)
 
     assert client.started == 0
+
+
+async def test_a_start_that_fails_when_nobody_waits_any_more_is_no_traceback_in_the_log() -> None:
+    # So does aiokafka's: what cancels it is taken for a broker that cannot be reached.
+    class Stubborn(FakeClient):
+        async def start(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise REFUSED from None
+
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    starting = asyncio.create_task(start_whole(Stubborn(FakeBroker(), {})))
+    for _ in range(2):  # the second does not even let it have its moment
+        await asyncio.sleep(0)
+        starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    del starting
+    gc.collect()
+
+    assert told == []
 
 
 async def test_a_start_that_fails_says_so() -> None:

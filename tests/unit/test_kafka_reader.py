@@ -276,6 +276,53 @@ async def test_a_client_that_nobody_needs_any_more_is_closed() -> None:
     assert len(there.clients) == 2
 
 
+class LoopAhead(asyncio.SelectorEventLoop):
+    """Whose time a test puts forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def test_a_client_that_is_needed_again_and_again_stays() -> None:
+    there = shelf(*range(10), end=10)
+
+    async def looks() -> list[int]:
+        reader, loop, stopped = there.reader(linger=10.0), asyncio.get_running_loop(), []
+        assert isinstance(loop, LoopAhead)
+        for pause in (6.0, 6.0, 6.0, 11.0):
+            await read(reader, 0, 10)
+            loop.ahead += pause
+            for _ in range(5):
+                await asyncio.sleep(0)
+            stopped.append(there.newest.stopped)
+        await reader.close()
+        return stopped
+
+    with asyncio.Runner(loop_factory=LoopAhead) as runner:
+        assert runner.run(looks()) == [0, 0, 0, 1]
+    assert len(there.clients) == 1
+
+
+async def test_after_somebody_lost_patience_the_next_reading_takes_a_new_client() -> None:
+    # The connection may be dead. Nobody would ever hear of it who is always cut off before.
+    there = shelf(*range(10), end=10)
+    there.is_silent = True
+    reader = there.reader()
+    reading = asyncio.create_task(read(reader, 0, 10))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    there.is_silent = False
+    slices = await read(reader, 0, 10)
+    await reader.close()
+
+    assert slices == [list(range(10))]
+    assert [client.stopped for client in there.clients] == [1, 1]
+
+
 async def test_closing_ends_what_still_reads() -> None:
     there = shelf(*range(2000), end=2000)
     reader = there.reader()
