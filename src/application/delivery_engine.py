@@ -82,22 +82,8 @@ class DeliveryEngine:
         self._settlement = Settlement(lanes, self._books, counts, clock)
         self._intake = Intake(decode, channel, clock, policy, topics)
         burial = Burial(dead_letters, clock, self._group, counts, self._tick)
-        self._dispatcher = dispatching(
-            Parts(
-                channel=channel,
-                clock=clock,
-                lanes=lanes,
-                breaker=self.breaker,
-                judge=Judge(self.breaker, policy, jitter),
-                burial=burial,
-                books=self._books,
-                settlement=self._settlement,
-                tick=self._tick,
-                pace=Pace(options.most_per_second),
-            ),
-            options.concurrency,
-            self._poll_again,
-        )
+        parts = self._parts(channel, lanes, Judge(self.breaker, policy, jitter), burial)
+        self._dispatcher = dispatching(parts, options.concurrency, self._poll_again)
         self._reception = Reception(
             log, self.shards, self._intake, self._dispatcher, burial, self._books, counts
         )
@@ -112,6 +98,21 @@ class DeliveryEngine:
         self._loading: dict[Shard, asyncio.Task[None]] = {}
         self._poll: asyncio.Future[LogEvent | None] | None = None
         self._read_for_orders = False
+
+    def _parts(self, channel: Channel, lanes: Lanes, judge: Judge, burial: Burial) -> Parts:
+        """What a try of a message needs."""
+        return Parts(
+            channel=channel,
+            clock=self._clock,
+            lanes=lanes,
+            breaker=self.breaker,
+            judge=judge,
+            burial=burial,
+            books=self._books,
+            settlement=self._settlement,
+            tick=self._tick,
+            pace=Pace(self._options.most_per_second),
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Delivers until `stop`, then drains. Raises `StorageBroken`, `EngineStalled` and bugs."""

@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from domain.channels import GROUPS
 from domain.presence import presence_topic
-from entrypoints.settings_model import Kafka, Settings, TopicSettings
+from entrypoints.settings_model import Kafka, Settings
+from entrypoints.settings_topics import TopicSettings
 
 
 def is_loopback(name: str) -> bool:

@@ -6,33 +6,25 @@ The shapes only: where values come from is `settings_sources`, which values cont
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from domain.topic import Start, Topic
+from domain.topic import Topic
 from entrypoints import settings_rules as rules
-
-Host = Annotated[str, AfterValidator(rules.host)]
-Line = Annotated[str, AfterValidator(rules.line)]
-Secret = Annotated[SecretStr, AfterValidator(rules.secret)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-ListenPort = Annotated[int, Field(ge=0, le=65535)]
-Count = Annotated[int, Field(ge=1, le=2**53)]
-CountOrNone = Annotated[int, Field(ge=0, le=2**53)]
-Seconds = Annotated[float, Field(gt=0, le=86400 * 365, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=86400 * 365, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Hours = Annotated[int, Field(ge=1, le=24 * 36500)]
-Level = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(rules.in_capitals)
-]
-
-
-class Section(BaseModel):
-    """One table of the settings. Strict: a text is no number."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, validate_default=True
-    )
+from entrypoints.settings_topics import TopicSettings
+from entrypoints.settings_types import (
+    Count,
+    CountOrNone,
+    Host,
+    Level,
+    Line,
+    ListenPort,
+    Port,
+    Rate,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    Section,
+)
 
 
 class Broker(Section):
@@ -253,50 +245,6 @@ class Tracing(Section):
         description="Send spans by OpenTelemetry, which requirements-tracing.txt installs. Where to, and how "
         "many, its own variables say, such as OTEL_EXPORTER_OTLP_ENDPOINT",
     )
-
-
-class TopicSettings(Section):
-    """One topic."""
-
-    name: Annotated[str, AfterValidator(rules.topic_name)] = Field(
-        description="Required of each topic: letters, digits, . _ -"
-    )
-    partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=6, description="For life: to grow, take a new topic and drain the old"
-    )
-    replication_factor: Annotated[int, Field(ge=0, le=32767)] = Field(
-        default=0,
-        description="0: min(3, brokers) when Herald makes the topic, whatever it has when it exists; "
-        "1 is warned about at start",
-    )
-    retention_hours: Hours = Field(
-        default=168,
-        description="Kafka: retention.ms. SQLite: older rows go once every group has finished them; "
-        "unfinished ones stay",
-    )
-    expires_after_seconds: CountOrNone = Field(
-        default=0, description="For messages without expires_at; 0: never"
-    )
-    start: Literal["beginning", "end"] = Field(
-        default="beginning", description="Where a group that is new to the topic begins"
-    )
-    groups: Annotated[
-        tuple[Annotated[str, AfterValidator(rules.group)], ...],
-        Field(strict=False),
-        AfterValidator(rules.groups),
-    ] = Field(default=("email", "sms"), description="Subscribed when each consumer boots")
-
-    def topic(self) -> Topic:
-        """The domain's value of it."""
-        return Topic(
-            name=self.name,
-            partitions=self.partitions,
-            replication_factor=self.replication_factor,
-            retention_hours=self.retention_hours,
-            expires_after_seconds=self.expires_after_seconds,
-            start=Start(self.start),
-            groups=self.groups,
-        )
 
 
 class Settings(Section):

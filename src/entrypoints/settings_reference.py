@@ -14,8 +14,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from entrypoints.settings import Loaded, value_of
-from entrypoints.settings_model import Settings, TopicSettings
+from entrypoints.settings_model import Settings
 from entrypoints.settings_sources import TOPICS, known_fields
+from entrypoints.settings_topics import TopicSettings
 
 HIDDEN = "***"
 _HEAD = """\

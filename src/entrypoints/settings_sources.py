@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic.fields import FieldInfo
 
-from entrypoints.settings_model import Section, Settings
+from entrypoints.settings_model import Settings
+
+if TYPE_CHECKING:
+    from entrypoints.settings_types import Section
 
 PREFIX = "HERALD_"
 TOPICS = "topics"

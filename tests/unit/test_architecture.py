@@ -1,4 +1,7 @@
-"""What import-linter cannot say: each adapter knows the one library of its name, and only its own kin."""
+"""What import-linter cannot say: each adapter knows the one library of its name, and only its own kin.
+
+Nor does it say how long a module may be.
+"""
 
 import ast
 import sys
@@ -6,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ADAPTERS = Path(__file__).parents[2] / "src" / "adapters"
+ROOT = Path(__file__).parents[2]
+ADAPTERS = ROOT / "src" / "adapters"
+_MODULE_LINES, _FUNCTION_LINES = 300, 60
 LIBRARIES = {
     "deadlines": set(),
     "disk_probe": set(),
@@ -72,3 +77,19 @@ def test_an_adapter_knows_no_other_technology(path: Path) -> None:
     others = {name.removeprefix("adapters.") for name in imported(path) if name.startswith("adapters.")}
 
     assert {technology(other) for other in others} <= kin
+
+
+def test_modules_and_functions_stay_short_enough_to_be_read_at_once() -> None:
+    long_modules: list[str] = []
+    long_functions: list[str] = []
+    for path in (ROOT / "containers.py", *sorted((ROOT / "src").rglob("*.py"))):
+        text = path.read_text()
+        if text.count("\n") >= _MODULE_LINES:
+            long_modules.append(path.name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > _FUNCTION_LINES:
+                    long_functions.append(f"{path.name}: {node.name}")
+
+    assert (long_modules, long_functions) == ([], [])

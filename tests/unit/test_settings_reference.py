@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from entrypoints.settings import load_settings
-from entrypoints.settings_model import TopicSettings
 from entrypoints.settings_reference import ShownSetting, reference, settings_in_force
 from entrypoints.settings_sources import known_fields
+from entrypoints.settings_topics import TopicSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
