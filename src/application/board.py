@@ -1,5 +1,6 @@
 """What the board shows: how each topic and group stands now, and how it stood in the last hour."""
 
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -9,6 +10,8 @@ from application.board_rates import rate_in, rate_out
 from application.board_reading import Reading
 from domain.ports import Clock
 from domain.topic import Topic
+
+logger = logging.getLogger("herald.board")
 
 RATE_SECONDS = 30.0
 # A step whose predecessor was missed shows no rate of a time that is not its own.
@@ -24,15 +27,22 @@ class Board:
         self._topics = tuple(topics)
         self._clock = clock
         self._lately: deque[Reading] = deque()
+        self._fails = False
 
     def topics(self, asked: AbstractSet[str] | None) -> list[Topic]:
         """Of these names; None: all."""
         return [topic for topic in self._topics if asked is None or topic.name in asked]
 
     async def sample_always(self) -> None:
-        """For ever, at each full step of the clock."""
+        """For ever, at each full step of the clock. Whatever a step fails of, the next ones are tried."""
         while True:
-            await self.sample()
+            try:
+                await self.sample()
+                self._fails = False
+            except Exception:
+                if not self._fails:  # once for as long as it lasts
+                    logger.exception("The board missed a step", extra={"action": "board_failed"})
+                self._fails = True
             await self._clock.sleep(STEP_SECONDS - self._clock.now() % STEP_SECONDS)
 
     async def sample(self) -> None:

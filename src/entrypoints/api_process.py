@@ -111,12 +111,8 @@ class ApiProcess:
         await tell_when_ready(self._link, self._publisher.unready, url=url)
 
     async def _sample_board(self) -> None:
-        """Nothing that becomes of it ends the API: the board then shows the moment alone."""
         await self._topics_made.wait()
-        try:
-            await self._container.board().sample_always()
-        except Exception:  # whatever it is, it is worth no message
-            logger.exception("The board remembers nothing more", extra={"action": "board_failed"})
+        await self._container.board().sample_always()
 
     async def _unready(self) -> str | None:
         """Until the topics are there the log may answer and yet take no message."""

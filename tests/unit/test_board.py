@@ -26,12 +26,12 @@ REFUNDS = Topic(name="refunds", partitions=1, groups=("email",))
 class Scene:
     """A board over a log in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[MemoryPresence] = MemoryPresence) -> None:
         self.clock = FakeClock(TIME)
         self.broker = MemoryBroker(self.clock, [plan("transactions"), plan("refunds", 1)])
         topics = (TRANSACTIONS, REFUNDS)
         read_lags = ReadLags(MemoryGroupLags(self.broker), topics, self.clock)
-        self.presence = MemoryPresence(self.broker, self.clock)
+        self.presence = kind(self.broker, self.clock)
         self.take = TakeReadings(read_lags, self.presence, self.clock)
         self.board = Board(self.take, topics, self.clock)
 
@@ -49,6 +49,17 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+class BrokenPresence(MemoryPresence):
+    """Has a bug, while `is_broken`."""
+
+    is_broken = False
+
+    async def seen(self) -> Sequence[ProcessReport]:
+        if self.is_broken:
+            raise IndexError
+        return await super().seen()
 
 
 class SlowPresence:
@@ -249,6 +260,21 @@ async def test_an_outage_is_a_gap_and_measuring_goes_on_after_it(scene: Scene) -
 
     assert topic["rate_in"] == [None, 0.0, None, None, None, 0.0]
     assert topic["groups"][0]["lag"] == [0, 0, None, None, 0, 0]
+
+
+async def test_what_nobody_foresaw_costs_its_steps_and_one_line_and_not_the_board(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene(BrokenPresence)
+    sampling = asyncio.create_task(scene.board.sample_always())
+    for is_broken in (False, True, True, False):
+        assert isinstance(scene.presence, BrokenPresence)
+        scene.presence.is_broken = is_broken
+        await scene.clock.advance(10)
+    sampling.cancel()
+
+    assert scene.history()["topics"][0]["groups"][0]["lag"] == [0, 0, None, None, 0]
+    assert [record.message for record in caplog.records] == ["The board missed a step"]
 
 
 async def test_the_rate_is_that_of_the_last_half_minute(scene: Scene) -> None:
