@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,7 +75,11 @@ async def _ask(process: str, url: str, seconds: float) -> Asked:
 async def _get(url: str) -> bytes:
     """All of a short answer. HTTP/1.0: it ends with the connection and comes in one piece."""
     address = urlsplit(url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    # The first of the name's addresses, where Herald listens; of several that refuse asyncio does not say so.
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(address.hostname, address.port, type=socket.SOCK_STREAM)
+    ip = str(found[0][4][0])
+    reader, writer = await asyncio.open_connection(ip, address.port)
     try:
         writer.write(f"GET {address.path} HTTP/1.0\r\nHost: {address.netloc}\r\n\r\n".encode())
         answer = b""

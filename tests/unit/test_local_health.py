@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,6 +71,24 @@ async def test_a_consumer_is_well_when_its_own_port_says_so_and_unwell_with_its_
     assert lives["consumer"] == (Health.WELL, "")
     assert stands["consumer"] == (Health.UNWELL, "the log does not answer yet")
     assert {lives["api"][0], lives["inbox"][0]} == {Health.ABSENT}
+
+
+class TwoAddresses(asyncio.SelectorEventLoop):
+    """Where a name has two addresses, as `localhost` has on most machines."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("127.0.0.1", "127.0.0.2")]
+
+
+def test_where_nobody_listens_at_a_name_of_two_addresses_the_process_is_absent() -> None:
+    [port] = free_ports(1)
+    texts = ["api.host=localhost", f"api.port={port}", "inbox.http_port=0"]
+    of_it = load_settings(None, texts, {}, Path("/nowhere")).settings
+
+    with asyncio.Runner(loop_factory=TwoAddresses) as runner:
+        [api] = runner.run(ask_all(of_it, live=True))
+
+    assert (api.health, api.reason) == (Health.ABSENT, "nothing listens there")
 
 
 async def test_a_problem_s_detail_is_the_reason() -> None:
