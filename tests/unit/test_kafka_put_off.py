@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis.strategies import DataObject, booleans, data, integers
+
 from adapters.kafka_put_off import PutOffSoFar
 from domain.lag import PutOff
 from domain.ledger import Deferral, Tombstone, Written
@@ -65,3 +68,33 @@ def test_where_more_was_deleted_than_was_read_it_is_read_anew() -> None:
     look(so_far, Bounds(0, 2), 0, put(0, 7, 5.0))
 
     assert look(so_far, Bounds(5, 6), 0, put(5, 9, 8.0)) == (5, PutOff(1, 8.0))
+
+
+def test_one_that_is_put_off_again_counts_from_its_newest_place_on_and_keeps_its_age() -> None:
+    so_far = PutOffSoFar()
+    look(so_far, Bounds(0, 3), 0, put(0, 7, 5.0), put(1, 8, 6.0), put(2, 7, 5.0))
+
+    assert look(so_far, Bounds(0, 3), 2) == (3, PutOff(1, 5.0))
+
+
+@given(data())
+def test_look_by_look_it_comes_to_the_same_as_all_of_it_at_once(drawn: DataObject) -> None:
+    so_far, since = PutOffSoFar(), 0
+    notes: list[Written] = []
+    for _ in range(drawn.draw(integers(1, 6))):
+        begun = len(notes)
+        for position in range(begun, begun + drawn.draw(integers(0, 12))):
+            offset = drawn.draw(integers(0, 5))
+            is_put = drawn.draw(booleans())
+            # A message's own time does not change.
+            notes.append(
+                put(position, offset, 10.0 - offset % 3) if is_put else Written(position, Tombstone(offset))
+            )
+        since = drawn.draw(integers(since, len(notes)))
+        end = Bounds(0, len(notes))
+
+        first = so_far.begin(end, since).first
+        so_far.take(notes[first:])
+        found = so_far.end(end)
+
+        assert found == look(PutOffSoFar(), end, since, *notes[since:])[1]
