@@ -27,6 +27,7 @@ RARELY = EngineOptions(
     commit_seconds=20,
     poll_seconds=60,
     measure_seconds=60,
+    orders_seconds=60,
     tick_seconds=30,
     frozen_seconds=1000,
 )

@@ -10,7 +10,9 @@ from tests.engine_parts import SHARD, TOPIC, World
 from tests.fakes import FakeClock, SlowChannel
 
 GROUP = "email"
-RARELY_AWAKE = EngineOptions(concurrency=8, commit_seconds=30, poll_seconds=30, measure_seconds=30)
+RARELY_AWAKE = EngineOptions(
+    concurrency=8, commit_seconds=30, poll_seconds=30, measure_seconds=30, orders_seconds=30
+)
 
 
 def in_seconds(world: World, seconds: float) -> str:

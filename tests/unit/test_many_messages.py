@@ -18,6 +18,7 @@ RARELY = EngineOptions(
     commit_seconds=60,
     poll_seconds=600,
     measure_seconds=600,
+    orders_seconds=600,
     tick_seconds=600,
     frozen_seconds=1e9,
 )
@@ -79,7 +80,7 @@ async def test_a_day_of_451_for_one_recipient_holds_neither_commit_nor_memory_no
 
 
 async def test_other_keys_are_not_delayed_while_one_key_is_tried_again_and_again() -> None:
-    world, channel = world_with(0.05, EngineOptions(concurrency=8, measure_seconds=60))
+    world, channel = world_with(0.05, EngineOptions(concurrency=8, measure_seconds=60, orders_seconds=60))
     world.channel.answer = lambda m: TryAgain("451") if m.key == "bad" else Delivered()
     posted: dict[str, float] = {}
 
@@ -99,7 +100,7 @@ async def test_other_keys_are_not_delayed_while_one_key_is_tried_again_and_again
 
 
 async def test_after_an_outage_what_waited_drains_about_as_fast_as_ever() -> None:
-    options = EngineOptions(concurrency=8, measure_seconds=60)
+    options = EngineOptions(concurrency=8, measure_seconds=60, orders_seconds=60)
     steady_world, steady = world_with(0.05, options)
     async with steady_world.running():
         await steady_world.post(*ids("m", 1000))
@@ -200,7 +201,11 @@ async def test_a_429_is_asked_again_no_sooner_than_it_said() -> None:
         return ChannelDown("429", after=300.0)
 
     channel.answer = busy
-    world = World(clock=clock, channel=channel, options=EngineOptions(concurrency=1, measure_seconds=60))
+    world = World(
+        clock=clock,
+        channel=channel,
+        options=EngineOptions(concurrency=1, measure_seconds=60, orders_seconds=60),
+    )
     await world.post(*ids("m", 10))
     async with world.running():
         await world.clock.advance(1000.0)

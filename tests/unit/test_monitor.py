@@ -26,6 +26,7 @@ RARELY = EngineOptions(
     commit_seconds=60,
     poll_seconds=600,
     measure_seconds=60,
+    orders_seconds=60,
     tick_seconds=600,
     frozen_seconds=1e9,
 )

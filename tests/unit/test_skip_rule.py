@@ -107,7 +107,9 @@ async def test_what_was_sent_stays_known_when_the_shard_goes_to_another_process(
 
 
 async def test_a_message_that_is_put_off_keeps_its_id_open_also_for_the_next_process() -> None:
-    world = World(options=EngineOptions(concurrency=8, commit_seconds=30, measure_seconds=30))
+    world = World(
+        options=EngineOptions(concurrency=8, commit_seconds=30, measure_seconds=30, orders_seconds=30)
+    )
     world.channel.answer = lambda _: TryAgain("451")
     await world.post("one", key="k")
     async with world.running():
@@ -276,7 +278,9 @@ async def test_a_dead_one_that_is_put_back_twice_is_sent_once() -> None:
 
 
 async def test_an_id_that_was_sent_before_the_topics_retention_may_be_used_anew() -> None:
-    rarely = EngineOptions(commit_seconds=600, poll_seconds=600, measure_seconds=600, tick_seconds=600)
+    rarely = EngineOptions(
+        commit_seconds=600, poll_seconds=600, measure_seconds=600, orders_seconds=600, tick_seconds=600
+    )
     world = World(options=replace(rarely, frozen_seconds=1e9))
     await world.post("one", message_body="first")
 

@@ -7,7 +7,6 @@ import pytest
 
 from adapters.sqlite_group import SqliteGroupFile
 from adapters.sqlite_log import SqliteLog
-from adapters.sqlite_topics import SqliteTopicCatalog
 from domain.errors import LogUnavailable, StorageBroken
 from domain.log import Assigned, Position, Shard
 from tests.contracts.dead_letters import letter
@@ -282,13 +281,6 @@ async def test_dead_letters_and_positions_are_kept_together(rig: SqliteRig) -> N
 
     assert position == Position(3)
     assert len(await rig.kept("email")) == 1
-
-
-async def test_a_catalog_that_is_not_open_is_an_error(rig: SqliteRig) -> None:
-    async with SqliteTopicCatalog(rig.path) as catalog:
-        await catalog._file.thread.call(catalog._file._close)
-        with pytest.raises(LogUnavailable):
-            await catalog.find({rig.topic})
 
 
 async def test_a_quiet_log_is_asked_each_poll_and_not_oftener(rig: SqliteRig) -> None:
