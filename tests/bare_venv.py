@@ -75,7 +75,7 @@ def _step(image: Image, name: str, rest: str, base: Path) -> None:
             image.entrypoint = json.loads(rest)
         case "HEALTHCHECK":
             image.health = json.loads(rest.partition(" CMD ")[2])
-        case "LABEL" | "EXPOSE" | "CMD" | "USER":
+        case "LABEL" | "EXPOSE" | "CMD" | "USER" | "VOLUME":
             pass
         case _:
             raise NotImplementedError(f"{name}: teach tests/bare_venv.py this step")
