@@ -112,7 +112,7 @@ async def test_what_the_dockerfile_builds_runs_as_nobody_with_a_file_system_that
     unwell = await asyncio.to_thread(container.healthy, **ports)
 
     assert "herald" in help_
-    assert "Commands" in help_
+    assert "Usage: herald" in help_
     assert well, said
     assert inbox.returncode == 0, said
     assert not unwell
