@@ -28,6 +28,7 @@ from application.tick import Tick
 from application.verdict import Dead, Judge, Later, Verdict
 from application.where_to_begin import BeginAt, StopShard
 from containers import Container
+from domain.discard import Cut
 from domain.ledger import Extent, LedgerRecord, Note, Places, State, Tombstone
 from domain.log import Bounds, NewRecord, Position, Receipt, Record, Shard, Unconfirmed
 from domain.message import Message
@@ -355,6 +356,12 @@ class _CutsByTimeAlone(ShardCuts):
     """Takes later messages, too: what is sent again, and a foreign producer's with old timestamps."""
 
     __slots__ = ()
+
+    def change(self, cuts: tuple[Cut, ...]) -> bool:
+        changed = super().change(cuts)
+        if cuts:
+            self.upto = sys.maxsize  # who asks compares with it first
+        return changed
 
     def takes(self, offset: int, timestamp: float) -> bool:
         return any(timestamp < cut.before for cut in self._cuts)
