@@ -23,8 +23,7 @@ FROM python:3.11.14-slim-bookworm
 LABEL org.opencontainers.image.title="Herald" \
       org.opencontainers.image.description="Takes messages over REST, keeps them in a durable log, delivers each by email and by SMS" \
       org.opencontainers.image.version="0.1.0" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.11.14-slim-bookworm"
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/herald /opt/herald
 # Where the embedded log is kept when the log is SQLite: data/herald.db below it. Put a volume there.
 RUN mkdir -p /var/lib/herald/data && chown -R 10001:10001 /var/lib/herald
