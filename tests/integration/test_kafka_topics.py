@@ -38,15 +38,15 @@ async def test_what_stands_beside_a_topic_is_made_as_herald_needs_it_and_found_r
         again = await apply()
         partitions = {listed.plan.name: listed.partitions for listed in await apply.list_topics()}
     names = (topic.name, *own_topics(topic.name, "email"))
-    source, ledger, deferred, letters = [await settings_of(kafka_address, name) for name in names]
+    source, ledger, deferred, letters, orders = [await settings_of(kafka_address, name) for name in names]
 
     assert (made.created, again.created) == (names, ())
-    assert [partitions[name] for name in names] == [2, 2, 2, 1]
+    assert [partitions[name] for name in names] == [2, 2, 2, 1, 1]
     assert ledger["cleanup.policy"] == letters["cleanup.policy"] == "delete"
     assert int(ledger["retention.ms"]) == sum(
         [int(source["retention.ms"]), int(source["segment.ms"]), 86_400_000]
     )
-    assert deferred["cleanup.policy"] == "compact"
+    assert deferred["cleanup.policy"] == orders["cleanup.policy"] == "compact"
     assert (deferred["segment.bytes"], deferred["segment.ms"]) == (str(16 * 1024 * 1024), "3600000")
     assert (deferred["min.cleanable.dirty.ratio"], deferred["retention.ms"]) == ("0.1", "-1")
     assert int(deferred["max.message.bytes"]) == int(source["max.message.bytes"]) + ON_TOP
