@@ -174,7 +174,8 @@ class MemoryApi:
         return [record for shard in shards for record in self.broker.read(shard, 0, 1_000_000)]
 
     def begin_again(self) -> None:
-        """An empty log that answers, and nothing counted: one application may serve many tests."""
+        """An empty log that answers, nothing counted, its first moment: one application serves many tests."""
+        self.clock.time = FakeClock().time
         self.broker = _broker(self.clock)
         self.counts.requests.clear()
         self.counts.messages.clear()

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_parts import MemoryApi, shared_api
+from tests.api_parts import KEYS, MemoryApi
 from tests.board_parts import report
 
 PATHS = ["/api/v1/board", "/api/v1/history"]
@@ -10,12 +10,12 @@ PATHS = ["/api/v1/board", "/api/v1/history"]
 
 @pytest.fixture
 def api() -> MemoryApi:
-    return shared_api(hot=True)
+    return MemoryApi()  # of its own: a board remembers, and these tests move its clock
 
 
 @pytest.fixture
 def guarded() -> MemoryApi:
-    return shared_api(hot=True, guarded=True)
+    return MemoryApi(keys=KEYS)
 
 
 async def topics_for(api: MemoryApi, path: str, key: str) -> list[str]:
@@ -43,7 +43,6 @@ async def test_without_a_key_nothing_is_shown(guarded: MemoryApi, path: str) -> 
 
 
 async def test_a_key_sees_of_consumers_its_own_topics_alone(guarded: MemoryApi) -> None:
-    await guarded.clock.advance(2)  # past what others have asked
     await guarded.tell(report("for refunds", topic="refunds"))
     headers: Any = {"authorization": "Bearer shop"}
 
@@ -64,7 +63,6 @@ async def test_an_outage_of_the_log_is_an_answer_and_no_error() -> None:
 
 async def test_boards_that_ask_the_same_share_one_answer_until_there_is_news(guarded: MemoryApi) -> None:
     # With hundreds of topics each open board kept the loop from taking messages for most of a second.
-    await guarded.clock.advance(2)
     first = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer all"})
     other = await guarded.ask("GET", "/api/v1/board", headers={"authorization": "Bearer shop"})
     await guarded.tell(report("new"))
