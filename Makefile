@@ -83,7 +83,7 @@ test-simulation: .venv/installed-dev ## thousands of random histories; HERALD_HI
 # for brokers, time-outs and processes: four at a time keep two cores busy.
 .PHONY: test-integration
 test-integration: .venv/installed-dev ## real processes, brokers and browsers
-	$(BIN)/pytest tests/integration -n 4 --dist loadfile -q
+	$(BIN)/pytest tests/integration -n 4 --dist loadscope -q
 
 .PHONY: test-faults
 test-faults: .venv/installed-dev ## real processes and brokers, killed, frozen, cut off; the drill and its saboteurs

@@ -69,8 +69,9 @@ class Visitor:
         self._allowed.append(pattern)
 
     async def leave(self) -> None:
-        for context in self._contexts:
-            await context.close()
+        """Closes all pages. Whoever serves them does so before it ends: a page asks until it is closed."""
+        while self._contexts:
+            await self._contexts.pop().close()
 
     def _on_console(self, message: "ConsoleMessage") -> None:
         if message.type == "error":

@@ -37,6 +37,7 @@ from domain.ports import DeliveryLedger, MessagePublisher
 from entrypoints.cli import main
 from entrypoints.cli_options import Invocation
 from entrypoints.programs import Programs
+from entrypoints.rare_collections import end_with
 
 
 def _swap(part: object, kind: type) -> None:
@@ -558,4 +559,4 @@ def sabotage(container: type[Container], saboteur: Saboteur) -> None:
 
 if __name__ == "__main__":
     sabotage(Container, SABOTEURS[sys.argv.pop(1)])
-    sys.exit(main(None, Invocation(Programs())))
+    end_with(lambda: main(None, Invocation(Programs())))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -95,6 +96,32 @@ class Site:
         (port,) = free_ports(1)
         process = self.start("consumer", group, HERALD_CONSUMER__PORT=str(port))
         return process, f"http://127.0.0.1:{port}"
+
+    async def run(self, *command: str, seconds: float = 60.0) -> "subprocess.CompletedProcess[str]":
+        """A command in the folder, with the settings of all its processes, to its end."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            command,
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    async def shell(self, script: str) -> str:
+        """What a page's commands print, as they stand there but for the ports; each has to end well."""
+        script = script.replace(".venv/bin/herald", shlex.join(HERALD))
+        done = await self.run("sh", "-ec", self.on_its_ports(script))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def on_its_ports(self, text: str) -> str:
+        return text.replace("http://127.0.0.1:8080", self.api).replace(
+            "http://127.0.0.1:8025", self.inbox_url
+        )
 
     def output(self) -> str:
         return (self.folder / "output.txt").read_text(encoding="utf-8")

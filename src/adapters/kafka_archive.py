@@ -109,15 +109,13 @@ class KafkaDeadLetterArchive:
         self._reader = KafkaReader(connection, answer_seconds=timeout_seconds, consumer_class=consumer_class)
         backlog = Backlog(10_000, 64 << 20)
         self._client = WritingClient(connection, timeout_seconds, 0.0, backlog, producer_class)
-        self._writes = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
-        if self._writes:
-            await self._client.close()
+        await self._client.close()
 
     async def find(
         self, wanted: LetterFilter, *, after: LetterPlace | None = None, limit: int = 100
@@ -152,16 +150,13 @@ class KafkaDeadLetterArchive:
 
     async def put_back(self, kept: KeptLetter, *, by: str) -> None:
         """See the port. A command that is killed between the two writes is told from its outcome."""
-        if not self._writes:
-            self._writes = True
-            self._client.open()
         original = kept.letter.record
         returned = ReturnedRecord(original.shard, original.key, original.value, returned_headers(kept))
         await self._write(returned)
         await self._write(record_of_note(kept, Replay(kept.letter.failed_at, self._clock.now(), by)))
 
     async def _write(self, record: Writable) -> None:
-        [answer] = await self._client.writer.write([record])
+        [answer] = await self._client.write([record])
         if isinstance(answer, Unconfirmed):
             raise LogUnavailable(f"a replay was not confirmed in {record.shard.topic}: {answer.reason}")
 

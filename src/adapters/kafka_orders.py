@@ -50,15 +50,13 @@ class KafkaDiscardOrders:
         self._one_at_a_time = asyncio.Lock()
         self._read: defaultdict[_Name, _Read] = defaultdict(_Read)
         self._existing: set[str] = set()
-        self._writes = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
-        if self._writes:
-            await self._client.close()
+        await self._client.close()
 
     async def in_force(self, topic: str, group: str) -> Sequence[Discard]:
         """See the port."""
@@ -71,10 +69,7 @@ class KafkaDiscardOrders:
             earlier = await self._catch_up(order.topic, order.group)
             included = [key for key, known in earlier.items() if order.includes(known)]
             ends = [end_of_order(order.topic, order.group, key) for key in included]
-            if not self._writes:
-                self._writes = True
-                self._client.open()
-            answers = await self._client.writer.write([record_of_order(order), *ends])
+            answers = await self._client.write([record_of_order(order), *ends])
         if isinstance(answers[0], Unconfirmed):
             raise LogUnavailable(f"the order was not confirmed: {answers[0].reason}")
 

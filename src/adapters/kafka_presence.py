@@ -62,7 +62,6 @@ class KafkaPresence:
             failure_level=logging.DEBUG,  # who tells says so, once
             stop_seconds=_STOP_SECONDS,
         )
-        self._is_writing = False
         self._reader = KafkaReader(
             connection,
             answer_seconds=timeout_seconds,
@@ -92,11 +91,8 @@ class KafkaPresence:
         return in_order([report for _, report in self._reports.values()])
 
     async def _write(self, process: str, value: bytes | None) -> None:
-        if not self._is_writing:
-            self._writing.open()
-            self._is_writing = True
         record = LetterRecord(self._shard, process.encode(), value, ())
-        [answer] = await self._writing.writer.write([record])
+        [answer] = await self._writing.write([record])
         if isinstance(answer, Unconfirmed):
             raise LogUnavailable(f"{self._shard.topic} did not take a report: {answer.reason}")
 
@@ -137,5 +133,4 @@ class KafkaPresence:
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.close()
-        if self._is_writing:
-            await self._writing.close()
+        await self._writing.close()

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
-from adapters.kafka_batches import Backlog
+from adapters.kafka_batches import Backlog, Writable
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_letters import record_of_letter
 from adapters.kafka_producer import LiveProducer
@@ -41,6 +41,7 @@ class WritingClient:
         self._request_ms = int(1000 * min(max(limit_seconds, 1.0), 10.0))
         self._producer_class = producer_class
         self._options: dict[str, Any] = {}
+        self._is_open = False
         self.live = LiveProducer(
             self._build,
             answer_seconds=min(limit_seconds, 3.0),
@@ -57,12 +58,21 @@ class WritingClient:
         )
 
     def open(self) -> None:
+        """Begins to connect, without waiting. Raises `HeraldError` when a certificate file cannot be used."""
         self._options = self._connection.client_options()
         self.live.open()
+        self._is_open = True
+
+    async def write(self, records: Sequence[Writable]) -> Sequence[Receipt | Unconfirmed]:
+        """As `KafkaWriter.write`, for those who seldom write: opened with the first records."""
+        if not self._is_open:
+            self.open()
+        return await self.writer.write(records)
 
     async def close(self) -> None:
-        await self.writer.close()
-        await self.live.close()
+        if self._is_open:
+            await self.writer.close()
+            await self.live.close()
 
     def _build(self) -> Any:
         return self._producer_class(

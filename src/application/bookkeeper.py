@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from application.delivery import Delivery
-from application.intake import Discarded, Unsendable
+from application.intake import Discarded, Unsendable, Untried
 from application.lanes import Lanes
 from application.positions import line_of
 from application.recorder import Recorder
@@ -61,7 +61,7 @@ class Bookkeeper:
         """An order says so, and it was never opened."""
         self._end_untried(discarded, State.EXPIRED, DISCARDED)
 
-    def _end_untried(self, ended: Unsendable | Discarded, end: State, reason: str) -> None:
+    def _end_untried(self, ended: Untried, end: State, reason: str) -> None:
         state = ended.shard
         state.close_id(ended.request_id, ended.offset)
         self.recorder.put(

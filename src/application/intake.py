@@ -28,36 +28,32 @@ REPEATED = "repeated"  # ended already, or a repeat of one that is open or sent
 
 
 @dataclass(frozen=True, slots=True)
-class Unsendable:
-    """A record that becomes a dead letter without a try. It takes no lane and is never deferred."""
+class Untried:
+    """A record that ends without a try. It takes no lane; the tries are those of before, on record."""
 
     record: Record
     shard: ShardState
     size: int
+    request_id: str
+    attempts: int = 0
+    uncertain: int = 0
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
+
+
+class Discarded(Untried):
+    """An order ends it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsendable(Untried):
+    """It becomes a dead letter. It is never deferred."""
+
     dead: Dead
-    request_id: str
-    attempts: int = 0
-    uncertain: int = 0
-
-    @property
-    def offset(self) -> int:
-        return self.record.offset
-
-
-@dataclass(frozen=True, slots=True)
-class Discarded:
-    """A record that an order ends without a try. It takes no lane; its tries of before are on record."""
-
-    record: Record
-    shard: ShardState
-    size: int
-    request_id: str
-    attempts: int = 0
-    uncertain: int = 0
-
-    @property
-    def offset(self) -> int:
-        return self.record.offset
 
 
 Read = Delivery | Unsendable | str
@@ -178,7 +174,7 @@ class Intake:
             message = self.decode(record)
             if isinstance(message, str):
                 dead = Dead(DeadLetterReason.UNDECODABLE, message)
-                return Unsendable(record, state, size, dead, id_without_message(record))
+                return Unsendable(record, state, size, id_without_message(record), dead=dead)
             if not self.channel.is_for(message):
                 return SKIPPED
             return self._checked(record, message, state, size)
@@ -186,12 +182,12 @@ class Intake:
             # Our bug. One record must not end the process, and the next one, and the next.
             logger.exception("reading a record failed by a bug in Herald", extra={"action": "intake_bug"})
             dead = Dead(DeadLetterReason.UNDECODABLE, "a bug in Herald; its log has the details")
-            return Unsendable(record, state, size, dead, id_without_message(record))
+            return Unsendable(record, state, size, id_without_message(record), dead=dead)
 
     def _checked(self, record: Record, message: Message, state: ShardState, size: int) -> Read:
         if fault := self.channel.fault(message):
             dead = Dead(DeadLetterReason.INVALID, fault)
-            return Unsendable(record, state, size, dead, message.request_id)
+            return Unsendable(record, state, size, message.request_id, dead=dead)
         topic = self.topics.get(record.shard.topic)
         lasts = topic.expires_after_seconds if topic is not None else 0
         return Delivery(
@@ -232,10 +228,10 @@ def _unsendable(delivery: Delivery, reason: DeadLetterReason, error: str) -> Uns
         delivery.record,
         delivery.shard,
         delivery.size,
-        Dead(reason, error),
         delivery.message.request_id,
         delivery.attempts,
         delivery.uncertain,
+        dead=Dead(reason, error),
     )
 
 

@@ -12,6 +12,7 @@ from entrypoints.api_process import ApiProcess
 from entrypoints.api_workers import WorkerOrders
 from entrypoints.child_process import ParentLink, end_with_parent
 from entrypoints.logs import configure_logging, say
+from entrypoints.rare_collections import end_with
 from entrypoints.worker_counts import WorkerCounts
 
 
@@ -60,4 +61,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    end_with(lambda: main(sys.argv))

@@ -1,9 +1,8 @@
 """The program `herald`."""
 
 import logging
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,6 +19,7 @@ from entrypoints.cli_manual import ManualGroup, colour
 from entrypoints.cli_options import Invocation, example, supervised, with_settings
 from entrypoints.cli_status import status
 from entrypoints.cli_topics import topics
+from entrypoints.rare_collections import end_with
 
 if TYPE_CHECKING:
     from entrypoints.settings import Loaded
@@ -232,5 +232,10 @@ def _crashed(error: Exception, invocation: Invocation) -> int:
     return FAILURE
 
 
+def program() -> NoReturn:
+    """The process `herald`: its own arguments, and its end."""
+    end_with(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

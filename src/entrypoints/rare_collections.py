@@ -2,7 +2,9 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 # What is alive while 64 requests wait is more than Python's 700: it would be looked through again and again.
 # Circles, such as an exception's traceback, wait in memory for so many new objects, some megabytes.
@@ -21,3 +23,17 @@ def rare_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Runs a whole program and ends the process with its exit code.
+
+    What is imported and built at a start lives until the end: Python looks through it neither on the way nor
+    once more when it ends. That is a quarter of the CPU of a short command.
+    """
+    gc.set_threshold(YOUNG_OBJECTS)
+    try:
+        code = main()
+    finally:
+        gc.freeze()
+    sys.exit(code)

@@ -15,6 +15,7 @@ from containers import Container
 from domain.errors import HeraldError
 from entrypoints.child_process import ParentLink, end_with_parent
 from entrypoints.logs import configure_logging, say
+from entrypoints.rare_collections import end_with
 from entrypoints.status_child import StatusOrders
 from entrypoints.stop_signals import stopping_on_signals
 
@@ -79,4 +80,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    end_with(lambda: main(sys.argv))

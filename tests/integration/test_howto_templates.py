@@ -1,32 +1,13 @@
 """docs/howto/change-a-template.md, followed as it stands."""
 
-import asyncio
 import re
-import shlex
-import subprocess
 from pathlib import Path
 
 from adapters.jinja_templates import FILES, _values
 from domain.message import Message
-from tests.site import HERALD, Site, site, sqlite_log
+from tests.site import site, sqlite_log
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "change-a-template.md"
-
-
-async def shell(one: Site, script: str) -> str:
-    script = script.replace(".venv/bin/herald", shlex.join(HERALD))
-    done = await asyncio.to_thread(
-        subprocess.run,
-        ["sh", "-ec", script],
-        cwd=one.folder,
-        env=one.environ,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 async def test_templates_of_ones_own_say_what_arrives(tmp_path: Path) -> None:
@@ -35,7 +16,7 @@ async def test_templates_of_ones_own_say_what_arrives(tmp_path: Path) -> None:
     [setting] = re.findall(r"^(HERALD_\w+)=templates make run$", start, re.MULTILINE)
     async with site(tmp_path, sqlite_log() | {setting: "templates"}) as one:
         for script in (write, for_topic, check):
-            await shell(one, script)
+            await one.shell(script)
         await one.start_all()
         await one.post(transaction_id="T-7", message_body="It is on its way.")
         assert await one.arrived(emails=1, sms=1)

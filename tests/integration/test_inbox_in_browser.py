@@ -53,9 +53,10 @@ class Scene:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def scene() -> AsyncIterator[Scene]:
+async def scene(visitor: Visitor) -> AsyncIterator[Scene]:
     async with Inbox(InboxOptions(smtp_port=0, sms_port=0, http_port=0)) as inbox:
         yield Scene(inbox)
+        await visitor.leave()
 
 
 async def test_a_mail_and_a_text_show_up_while_the_page_is_open(visitor: Visitor, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,16 +25,19 @@ from tests.contracts.presence import QUICKLY_GONE, PresenceContract, report
 from tests.contracts.publisher import PublisherContract
 from tests.contracts.status import StatusViewContract, Story
 from tests.contracts.topic_catalog import TopicCatalogContract
-from tests.kafka.rig import NOBODY_LISTENS, KafkaRig
+from tests.kafka.rig import NOBODY_LISTENS, Beside, KafkaRig
 from tests.status_parts import BuiltView
 
 pytestmark = pytest.mark.kafka
 
 
 class OnKafka:
+    beside: Iterable[Beside] = ()  # the topics themselves
+
     @pytest.fixture
-    async def rig(self, kafka_address: str) -> KafkaRig:
-        return await KafkaRig(kafka_address).make_topics()
+    async def rig(self, kafka_address: str) -> AsyncIterator[KafkaRig]:
+        async with KafkaRig(kafka_address).with_topics(self.beside) as rig:
+            yield rig
 
 
 class TestKafkaPublisher(OnKafka, PublisherContract): ...
@@ -45,16 +49,19 @@ class TestKafkaLog(OnKafka, LogContract): ...
 class TestKafkaRebalance(OnKafka, RebalanceContract): ...
 
 
-class TestKafkaDeadLetters(OnKafka, DeadLettersContract): ...
+class TestKafkaDeadLetters(OnKafka, DeadLettersContract):
+    beside = (Beside.LETTERS,)
 
 
-class TestKafkaDeadLetterArchive(OnKafka, DeadLetterArchiveContract): ...
+class TestKafkaDeadLetterArchive(OnKafka, DeadLetterArchiveContract):
+    beside = (Beside.LETTERS,)
 
 
 class TestKafkaTopicCatalog(OnKafka, TopicCatalogContract): ...
 
 
-class TestKafkaStatusScan(OnKafka, StatusViewContract): ...
+class TestKafkaStatusScan(OnKafka, StatusViewContract):
+    beside = (Beside.LETTERS, Beside.LEDGERS)
 
 
 class StoredRig(KafkaRig):
@@ -75,19 +82,23 @@ class StoredRig(KafkaRig):
 
 class TestKafkaStoredStatus(StatusViewContract):
     @pytest.fixture
-    async def rig(self, kafka_address: str, tmp_path: Path) -> StoredRig:
-        rig = await StoredRig(kafka_address).make_topics()
-        rig.folder = tmp_path
-        return rig
+    async def rig(self, kafka_address: str, tmp_path: Path) -> AsyncIterator[StoredRig]:
+        async with StoredRig(kafka_address).with_topics((Beside.LETTERS, Beside.LEDGERS)) as rig:
+            rig.folder = tmp_path
+            yield rig
 
 
-class TestKafkaGroupLags(OnKafka, GroupLagsContract): ...
+class TestKafkaGroupLags(OnKafka, GroupLagsContract):
+    beside = (Beside.LEDGERS,)
 
 
-class TestKafkaGroupBacklog(OnKafka, GroupBacklogContract): ...
+class TestKafkaGroupBacklog(OnKafka, GroupBacklogContract):
+    beside = (Beside.LEDGERS,)
 
 
 class TestKafkaDiscardOrders(OnKafka, DiscardOrdersContract):
+    beside = (Beside.ORDERS,)
+
     async def test_a_topic_of_orders_that_is_not_made_is_named_and_not_made_by_asking(
         self, rig: KafkaRig
     ) -> None:
@@ -100,7 +111,8 @@ class TestKafkaDiscardOrders(OnKafka, DiscardOrdersContract):
                 await orders.in_force("nothing", "email")
 
 
-class TestKafkaLedger(OnKafka, LedgerContract): ...
+class TestKafkaLedger(OnKafka, LedgerContract):
+    beside = (Beside.LEDGERS,)
 
 
 async def test_a_topic_that_is_not_made_yet_has_no_message_that_is_known(kafka_address: str) -> None:
@@ -159,7 +171,7 @@ class TestKafkaPresence(OnKafka, PresenceContract):
         assert (seen, later) == ({"slow", "fast"}, [])
 
     async def test_two_installations_do_not_see_each_other(self, rig: KafkaRig, kafka_address: str) -> None:
-        other = await KafkaRig(kafka_address).make_topics()
+        other = KafkaRig(kafka_address)
         for each in (rig, other):
             await each.make_room_for_presence()
         async with rig.presence() as one, other.presence() as two:

@@ -1,6 +1,7 @@
 """Dead letters on real Kafka: many of them, and what happens to their topic meanwhile."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -14,7 +15,7 @@ from domain.ports import TopicCatalog
 from domain.topic import dead_letter_topic
 from tests.contracts.dead_letter_archive import keep, letter, only
 from tests.contracts.rig import plan
-from tests.kafka.rig import KafkaRig
+from tests.kafka.rig import Beside, KafkaRig
 
 pytestmark = pytest.mark.kafka
 
@@ -23,8 +24,9 @@ MANY = 3_000
 
 
 @pytest.fixture
-async def rig(kafka_address: str) -> KafkaRig:
-    return await KafkaRig(kafka_address).make_topics()
+async def rig(kafka_address: str) -> AsyncIterator[KafkaRig]:
+    async with KafkaRig(kafka_address).with_topics((Beside.LETTERS,)) as rig:
+        yield rig
 
 
 def letters_of(rig: KafkaRig) -> Shard:

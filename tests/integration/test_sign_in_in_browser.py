@@ -18,11 +18,12 @@ UNKNOWN_KEY = "status of 401"  # what the console says of each answer to a reque
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def api_url() -> AsyncIterator[str]:
+async def api_url(visitor: Visitor) -> AsyncIterator[str]:
     sock = listen_on("127.0.0.1", 0, "")
     port = HttpPort(MemoryApi(keys=KEYS).app)
     await port.open(sock)
     yield f"http://127.0.0.1:{port_of(sock)}"
+    await visitor.leave()
     await port.close()
 
 

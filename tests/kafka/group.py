@@ -38,6 +38,7 @@ DAY_MS = 86_400_000
 # As a group has it whose brokers answer at once; a test machine that is busy must not look frozen.
 TIMES = {"session": 6.0, "heartbeat": 0.3, "rebalance_margin": 5.0, "request_margin": 5.0}
 NEVER_FROZEN = 600.0
+MANY_STEPS, USUAL_SECONDS = 1_000_000, 0.06
 
 
 def own_time() -> float:
@@ -45,6 +46,13 @@ def own_time() -> float:
     stat = Path("/proc/self/schedstat")
     queued = int(stat.read_text(encoding="ascii").split()[1]) / 1e9 if stat.exists() else 0.0
     return time.monotonic() - queued
+
+
+def slowness() -> float:
+    """How many times longer than alone on a usual machine a plain loop takes here and now; at least 1."""
+    begun = time.perf_counter()
+    sum(number for number in range(MANY_STEPS))
+    return max(1.0, (time.perf_counter() - begun) / USUAL_SECONDS)
 
 
 class WatchedLog(KafkaLog):

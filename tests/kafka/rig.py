@@ -1,9 +1,11 @@
 """The contract suites' technology under test: Kafka."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -38,6 +40,14 @@ QUICK = GroupTimes(drain=1.0, session=6.0, heartbeat=0.3, rebalance_margin=3.0, 
 NOBODY_LISTENS = KafkaConnection(bootstrap_servers="127.0.0.1:1")
 
 
+class Beside(Enum):
+    """What a group has beside a topic: its dead letters; what became of messages; orders to discard."""
+
+    LETTERS = auto()
+    LEDGERS = auto()
+    ORDERS = auto()
+
+
 class KafkaRig(Rig):
     """One topic name a test, and a group's own topics beside it."""
 
@@ -49,14 +59,22 @@ class KafkaRig(Rig):
         self.other_topic = new_name("other")
         self.connection = KafkaConnection(bootstrap_servers=address)
 
-    async def make_topics(self) -> Self:
+    async def make_topics(self, beside: Iterable[Beside] = tuple(Beside)) -> Self:
+        """The two topics, and those of their groups that are asked for."""
         sources = [plan(self.topic), plan(self.other_topic, 1)]
-        letters = [plan(dead_letter_topic(s.name, group), 1) for s in sources for group in GROUPS]
-        orders = [_control(source, group) for source in sources for group in GROUPS]
-        plans = [*sources, *letters, *_ledgers(sources), *orders]
+        pairs = list(itertools.product(sources, GROUPS))
+        plans = [*sources, *(one for kind in beside for pair in pairs for one in _beside(kind, *pair))]
         async with self.catalog() as catalog:
             await catalog.create([replace(p, replication_factor=self.replication_factor) for p in plans])
         return self
+
+    @asynccontextmanager
+    async def with_topics(self, beside: Iterable[Beside] = tuple(Beside)) -> AsyncIterator[Self]:
+        """Removes all of them in the end: a broker with the partitions of a thousand tests becomes slow."""
+        yield await self.make_topics(beside)
+        async with self._admin() as admin:
+            ours = (self.topic, self.other_topic)
+            await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(ours)])
 
     def publisher(self) -> KafkaPublisher:
         return KafkaPublisher(self.connection, 5.0)
@@ -149,40 +167,37 @@ class KafkaRig(Rig):
 
     async def leader(self, shard: Shard) -> int:
         """Which node of the cluster leads the shard; 0 is the first."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)
-        await admin.start()
-        try:
+        async with self._admin() as admin:
             [topic] = await admin.describe_topics([shard.topic])
-            return (
-                next(int(p["leader"]) for p in topic["partitions"] if p["partition"] == shard.partition) - 1
-            )
-        finally:
-            await admin.close()
+        return next(int(p["leader"]) for p in topic["partitions"] if p["partition"] == shard.partition) - 1
 
     async def forget(self, shard: Shard, before: int) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)
-        await admin.start()
-        try:
+        async with self._admin() as admin:
             await admin.delete_records(
                 {TopicPartition(shard.topic, shard.partition): RecordsToDelete(before)}
             )
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.connection.bootstrap_servers)
+        await admin.start()
+        try:
+            yield admin
         finally:
             await admin.close()
 
 
-def _ledgers(sources: Sequence[TopicPlan]) -> list[TopicPlan]:
-    """Where each group notes what became of these topics' messages, and keeps what it put off."""
-    plans = []
-    for source, group in itertools.product(sources, GROUPS):
-        plans.append(replace(source, name=ledger_topic(source.name, group)))
-        deferred = replace(source, name=deferred_topic(source.name, group), retention_ms=FOR_EVER)
-        plans.append(replace(deferred, cleanup=Cleanup.COMPACT, extra_message_bytes=65_536))
-    return plans
-
-
-def _control(source: TopicPlan, group: str) -> TopicPlan:
-    name = control_topic(source.name, group)
-    return replace(source, name=name, partitions=1, retention_ms=FOR_EVER, cleanup=Cleanup.COMPACT)
+def _beside(kind: Beside, source: TopicPlan, group: str) -> list[TopicPlan]:
+    """The topics of this kind that a group has beside the source."""
+    kept = replace(source, retention_ms=FOR_EVER, cleanup=Cleanup.COMPACT)
+    match kind:
+        case Beside.LETTERS:
+            return [plan(dead_letter_topic(source.name, group), 1)]
+        case Beside.LEDGERS:
+            deferred = replace(kept, name=deferred_topic(source.name, group), extra_message_bytes=65_536)
+            return [replace(source, name=ledger_topic(source.name, group)), deferred]
+        case Beside.ORDERS:
+            return [replace(kept, name=control_topic(source.name, group), partitions=1)]
 
 
 def _letter_of(kept: Record, group: str) -> DeadLetter:

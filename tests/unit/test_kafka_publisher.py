@@ -312,7 +312,7 @@ async def test_brokers_away_at_the_start_are_told_and_waited_for() -> None:
 
     assert early == [Unconfirmed("no Kafka broker can be reached")]
     assert reason == "no Kafka broker can be reached"
-    assert late == [Receipt(0)]
+    assert kinds(late) == [Receipt]  # at whatever offset: a try that was given up may be written all the same
     assert broker.clients[0].stopped == 1
 
 
