@@ -80,10 +80,11 @@ test-simulation: .venv/installed-dev ## thousands of random histories; HERALD_HI
 	$(BIN)/pytest tests/simulation -q
 
 # Unmeasured: measuring takes processes a third longer, and what only these tests reach is little. They mostly wait,
-# for brokers, time-outs and processes: four at a time keep two cores busy.
+# for brokers, time-outs and processes: four or five at a time keep two cores busy. Integration by class, since a
+# contract over Kafka has many tests; a file of faults has a broker of its own.
 .PHONY: test-integration
 test-integration: .venv/installed-dev ## real processes, brokers and browsers
-	$(BIN)/pytest tests/integration -n 4 --dist loadscope -q
+	$(BIN)/pytest tests/integration -n 5 --dist loadscope -q
 
 .PHONY: test-faults
 test-faults: .venv/installed-dev ## real processes and brokers, killed, frozen, cut off; the drill and its saboteurs
