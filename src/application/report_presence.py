@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from application.counts import DeliveryCounts
@@ -13,7 +13,7 @@ from domain.ports import Clock
 from domain.presence import USUAL_TIMES, ChannelState, PresenceTimes, ProcessReport, TopicWork
 from domain.view_ports import Presence
 
-LOOK_SECONDS = 0.5  # so late at the most is it told that the channel went down or came back
+LOOK_SECONDS = 0.5  # so late at the most is a change of the channel or of its partitions told
 _LONGEST_REASON = 200  # a provider's own words may be long
 NO_PARTITION = "has no partition: other processes of the group have them"
 
@@ -57,6 +57,7 @@ class ReportPresence:
         self._times = times
         self._started_at = clock.now()
         self._channel = ChannelState(up=True, since=self._started_at)
+        self._held: Mapping[str, int] = {}
         self._has_told = True
 
     async def run(self) -> None:
@@ -64,7 +65,7 @@ class ReportPresence:
         while True:
             await self._tell()
             due = self._clock.monotonic() + self._times.tell
-            while self._clock.monotonic() < due and not self._channel_changes():
+            while self._clock.monotonic() < due and not self._changes():
                 await self._clock.sleep(LOOK_SECONDS)
 
     async def leave(self) -> None:
@@ -76,6 +77,7 @@ class ReportPresence:
 
     async def _tell(self) -> None:
         self._channel_changes()
+        self._held = self._holds()
         try:
             await self._presence.tell(await self.report())
         except HeraldError as error:
@@ -85,8 +87,7 @@ class ReportPresence:
 
     async def report(self) -> ProcessReport:
         """How the process stands now."""
-        snapshot, me = self._snapshot(), self._identity
-        held = Counter(shard.topic for shard in snapshot.lags)
+        me, held = self._identity, self._holds()
         return ProcessReport(
             process=me.name,
             group=me.group,
@@ -96,10 +97,17 @@ class ReportPresence:
             started_at=self._started_at,
             at=self._clock.now(),
             channel=self._channel,
-            in_flight=snapshot.in_flight,
+            in_flight=self._snapshot().in_flight,
             topics=tuple(self._work(topic, held[topic]) for topic in me.topics),
             waiting=await self._unready() or ("" if held else NO_PARTITION),
         )
+
+    def _changes(self) -> bool:
+        return self._channel_changes() or self._held != self._holds()
+
+    def _holds(self) -> Mapping[str, int]:
+        """How many partitions of each topic."""
+        return Counter(shard.topic for shard in self._snapshot().lags)
 
     def _work(self, topic: str, partitions: int) -> TopicWork:
         outcomes = {outcome: n for (of, outcome), n in self._counts.deliveries.items() if of == topic}

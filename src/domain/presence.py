@@ -10,9 +10,9 @@ _LONGEST_PREFIX = 200  # characters; Kafka allows a topic 249
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresenceTimes:
-    """Seconds. `tell`: how often a process tells how it stands; a change of its channel it tells at once.
+    """Seconds. `tell`: how often a process tells how it stands.
 
-    `gone`: who told nothing for so long is taken for gone.
+    A change of its channel or of its partitions it tells at once. `gone`: who told nothing for so long is taken for gone.
     """
 
     tell: float = 5.0

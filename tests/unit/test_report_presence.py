@@ -95,6 +95,26 @@ async def test_it_tells_at_once_and_then_every_few_seconds() -> None:
     )
 
 
+async def test_that_it_has_partitions_now_is_told_at_once_and_so_is_that_it_has_none() -> None:
+    process = Process()
+    lags, process.lags = process.lags, ()
+    process.unready = "the log does not answer yet"
+
+    async with process.running():
+        process.lags, process.unready = lags, None
+        await process.clock.advance(0.6)
+        begun = process.told.reports[-1]
+        process.lags = ()
+        await process.clock.advance(0.6)
+
+    assert [report.waiting for report in process.told.reports] == [
+        "the log does not answer yet",
+        "",
+        NO_PARTITION,
+    ]
+    assert [work.partitions for work in begun.topics] == [1, 0]
+
+
 async def test_a_channel_that_goes_down_is_told_at_once_and_so_is_its_return() -> None:
     process = Process()
     start = process.clock.now()
