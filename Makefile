@@ -76,7 +76,7 @@ test-unit: .venv/installed-dev ## unit tests alone, and their coverage gates
 
 # Unmeasured: nothing is covered here that the unit tests must not cover too, and measuring triples the time.
 .PHONY: test-simulation
-test-simulation: .venv/installed-dev ## thousands of random histories; HERALD_HISTORIES=100000 for more
+test-simulation: .venv/installed-dev ## thousands of random histories, days of many messages; HERALD_HISTORIES=100000 for more
 	$(BIN)/pytest tests/simulation -q
 
 # Unmeasured: measuring takes processes a third longer, and what only these tests reach is little. They mostly wait,

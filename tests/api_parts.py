@@ -174,7 +174,10 @@ class MemoryApi:
         return [record for shard in shards for record in self.broker.read(shard, 0, 1_000_000)]
 
     def begin_again(self) -> None:
-        """An empty log that answers, nothing counted, its first moment: one application serves many tests."""
+        """An empty log that answers, nothing counted, its first moment: one application serves many tests.
+
+        Its board keeps what it has read: who asks for one has an application of its own.
+        """
         self.clock.time = FakeClock().time
         self.broker = _broker(self.clock)
         self.counts.requests.clear()

@@ -113,12 +113,15 @@ class Site:
 
     async def shell(self, script: str) -> str:
         """What a page's commands print, as they stand there but for the ports; each has to end well."""
-        script = script.replace(".venv/bin/herald", shlex.join(HERALD))
-        done = await self.run("sh", "-ec", self.on_its_ports(script))
+        return await self.printed("sh", "-ec", script.replace(".venv/bin/herald", shlex.join(HERALD)))
+
+    async def printed(self, *command: str) -> str:
+        """What it prints, its arguments as a page has them but for the ports; it has to end well."""
+        done = await self.run(*map(self._on_its_ports, command))
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def on_its_ports(self, text: str) -> str:
+    def _on_its_ports(self, text: str) -> str:
         return text.replace("http://127.0.0.1:8080", self.api).replace(
             "http://127.0.0.1:8025", self.inbox_url
         )

@@ -41,7 +41,7 @@ class WritingClient:
         self._request_ms = int(1000 * min(max(limit_seconds, 1.0), 10.0))
         self._producer_class = producer_class
         self._options: dict[str, Any] = {}
-        self._is_open = False
+        self._is_open = self._is_closed = False
         self.live = LiveProducer(
             self._build,
             answer_seconds=min(limit_seconds, 3.0),
@@ -65,14 +65,15 @@ class WritingClient:
 
     async def write(self, records: Sequence[Writable]) -> Sequence[Receipt | Unconfirmed]:
         """As `KafkaWriter.write`, for those who seldom write: opened with the first records."""
-        if not self._is_open:
+        if not (self._is_open or self._is_closed):
             self.open()
         return await self.writer.write(records)
 
     async def close(self) -> None:
-        if self._is_open:
-            await self.writer.close()
-            await self.live.close()
+        """Also of one that was never opened; it is not opened any more."""
+        self._is_closed = True
+        await self.writer.close()
+        await self.live.close()
 
     def _build(self) -> Any:
         return self._producer_class(

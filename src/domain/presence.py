@@ -12,7 +12,8 @@ _LONGEST_PREFIX = 200  # characters; Kafka allows a topic 249
 class PresenceTimes:
     """Seconds. `tell`: how often a process tells how it stands.
 
-    A change of its channel or of its partitions it tells at once. `gone`: who told nothing for so long is taken for gone.
+    A change of its channel or of its partitions it tells at once. `gone`: who told nothing for so long is
+    taken for gone.
     """
 
     tell: float = 5.0

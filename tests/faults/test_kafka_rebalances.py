@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import statistics
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -196,8 +197,9 @@ async def test_with_full_windows_delivery_resumes_within_10_seconds_of_a_join(
                 assert await second.holds(3)
                 shared = await resumed(group, second) - begun
 
-    # The broker and the other tests share the machine with those who read.
-    assert max(alone, shared) < 10 * max(*pace, slowness())
+    pace.append(slowness())
+    # Of a usual machine: what is read back is a million notes' worth of plain Python, and some are slower.
+    assert max(alone, shared) < 10 * statistics.median(pace)
     assert while_loading == [Assigned]
     assert [found for _, _, found in first.ledger.recalls[:6]] == [WINDOW] * 6
     assert repeats(group) == 0

@@ -171,9 +171,12 @@ class TestKafkaPresence(OnKafka, PresenceContract):
         assert (seen, later) == ({"slow", "fast"}, [])
 
     async def test_two_installations_do_not_see_each_other(self, rig: KafkaRig, kafka_address: str) -> None:
-        other = KafkaRig(kafka_address)
-        for each in (rig, other):
-            await each.make_room_for_presence()
+        async with KafkaRig(kafka_address).with_topics(()) as other:
+            for each in (rig, other):
+                await each.make_room_for_presence()
+            await self._see_their_own(rig, other)
+
+    async def _see_their_own(self, rig: KafkaRig, other: KafkaRig) -> None:
         async with rig.presence() as one, other.presence() as two:
             await one.tell(report("one"))
             await two.tell(report("two"))

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -41,6 +41,13 @@ async def publish_until(
         if isinstance(answer, Receipt):
             receipts[str(number)] = answer.offset
         await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def rig(kafka_address: str) -> AsyncIterator[KafkaRig]:
+    """On the broker that nobody stops."""
+    async with KafkaRig(kafka_address).with_topics(()) as one:
+        yield one
 
 
 async def test_brokers_away_at_the_start_are_waited_for(own_broker: KafkaCluster) -> None:
@@ -173,8 +180,7 @@ async def record_until(
         confirmed += [Written(at, note) for at, note in zip(positions, notes, strict=True)]
 
 
-async def test_shards_that_move_under_load_lose_nothing(kafka_address: str) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
+async def test_shards_that_move_under_load_lose_nothing(rig: KafkaRig) -> None:
     values = [str(n) for n in range(600)]
     async with rig.publisher() as publisher, rig.log("email") as one:
         first = Committing(one, PATIENCE)
@@ -216,8 +222,7 @@ def values_in_order(readers: list[Committing], shard: Shard) -> list[str]:
     return [(one.value or b"").decode() for one in sorted(records, key=lambda one: one.offset)]
 
 
-async def test_a_member_thrown_out_hears_that_its_shards_are_lost_and_joins_again(kafka_address: str) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
+async def test_a_member_thrown_out_hears_that_its_shards_are_lost_and_joins_again(rig: KafkaRig) -> None:
     async with rig.log("email") as log:
         reader = Reader(log, PATIENCE)
         await reader.until_held(rig.shards())
@@ -228,8 +233,7 @@ async def test_a_member_thrown_out_hears_that_its_shards_are_lost_and_joins_agai
     assert reader.events[1] == Lost(rig.shards())
 
 
-async def test_a_member_thrown_out_commits_nothing(kafka_address: str) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
+async def test_a_member_thrown_out_commits_nothing(rig: KafkaRig) -> None:
     async with rig.log("email") as log:
         reader = Reader(log, PATIENCE)
         await reader.until_held(rig.shards())
@@ -242,8 +246,7 @@ async def test_a_member_thrown_out_commits_nothing(kafka_address: str) -> None:
     assert event == Lost(rig.shards())
 
 
-async def test_leaving_in_the_middle_of_a_rebalance_hands_the_shards_over_at_once(kafka_address: str) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
+async def test_leaving_in_the_middle_of_a_rebalance_hands_the_shards_over_at_once(rig: KafkaRig) -> None:
     async with contextlib.AsyncExitStack() as leaving:
         first = Reader(await leaving.enter_async_context(rig.log("email")), PATIENCE)
         await first.until_held(rig.shards())
@@ -263,9 +266,8 @@ async def test_leaving_in_the_middle_of_a_rebalance_hands_the_shards_over_at_onc
 
 
 async def test_leaving_while_the_others_are_waited_for_leaves_no_shards_with_nobody(
-    kafka_address: str,
+    rig: KafkaRig,
 ) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
     times = replace(QUICK, drain=2.0, stop=0.5)
     stays = KafkaLog(rig.connection, "email", f"{rig.topic}-email", [rig.topic], times=times)
     leaves = KafkaLog(rig.connection, "email", f"{rig.topic}-email", [rig.topic], times=times)
@@ -297,8 +299,7 @@ async def throw_out(rig: KafkaRig, log: KafkaLog) -> None:
         await admin.close()
 
 
-async def test_leaving_at_any_moment_after_entering_leaves_no_connection_open(kafka_address: str) -> None:
-    rig = await KafkaRig(kafka_address).make_topics()
+async def test_leaving_at_any_moment_after_entering_leaves_no_connection_open(rig: KafkaRig) -> None:
     for turns in range(25):
         async with rig.log("email"), rig.publisher():
             await settle(turns)

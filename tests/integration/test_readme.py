@@ -25,7 +25,7 @@ async def test_the_five_minutes_go_as_the_readme_says(sqlite_site: Site) -> None
     assert json.loads(answer).keys() == json.loads(blocks("json")[0]).keys()
     assert await sqlite_site.arrived(emails=1, sms=1)
 
-    assert (await sqlite_site.run(sys.executable, "-c", sqlite_site.on_its_ports(python))).stdout == printed
+    assert await sqlite_site.printed(sys.executable, "-c", python) == printed
     assert '"email":"down"' in await sqlite_site.shell(down)
     assert '"email":"up"' in await sqlite_site.shell(up)
     assert await sqlite_site.arrived(emails=4, sms=1)

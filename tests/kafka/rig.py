@@ -74,7 +74,10 @@ class KafkaRig(Rig):
         yield await self.make_topics(beside)
         async with self._admin() as admin:
             ours = (self.topic, self.other_topic)
-            await admin.delete_topics([name for name in await admin.list_topics() if name.startswith(ours)])
+            done = await admin.delete_topics(
+                [name for name in await admin.list_topics() if name.startswith(ours)]
+            )
+        assert {code for _, code in done.topic_error_codes} <= {0}, done
 
     def publisher(self) -> KafkaPublisher:
         return KafkaPublisher(self.connection, 5.0)

@@ -1,11 +1,8 @@
-import io
 import json
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -404,17 +401,7 @@ def test_help_does_not_wait_for_what_the_commands_need() -> None:
 
 
 def test_the_module_is_the_program() -> None:
-    printed = io.StringIO()
-    arguments, sys.argv = sys.argv, ["herald", "--version"]
-    try:
-        with (
-            redirect_stdout(printed),
-            pytest.warns(RuntimeWarning, match="found in sys.modules"),
-            pytest.raises(SystemExit) as ended,
-        ):
-            runpy.run_module("entrypoints.cli", run_name="__main__")
-    finally:
-        sys.argv = arguments
+    command = [sys.executable, "-P", "-m", "entrypoints.cli", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert ended.value.code == 0
-    assert printed.getvalue() == f"herald {herald_version()}\n"
+    assert (ended.stdout, ended.stderr) == (f"herald {herald_version()}\n", "")

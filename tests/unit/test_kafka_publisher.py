@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition, errors
 
+from adapters.kafka_batches import Backlog
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_producer import LiveProducer, is_fatal
-from adapters.kafka_publisher import KafkaPublisher
+from adapters.kafka_publisher import KafkaPublisher, WritingClient
 from domain.errors import HeraldError
 from domain.log import NewRecord, Receipt, Shard, Unconfirmed
 from tests.kafka.fakes import REFUSED, FakeBroker, FakeProducer
@@ -312,7 +314,8 @@ async def test_brokers_away_at_the_start_are_told_and_waited_for() -> None:
 
     assert early == [Unconfirmed("no Kafka broker can be reached")]
     assert reason == "no Kafka broker can be reached"
-    assert kinds(late) == [Receipt]  # at whatever offset: a try that was given up may be written all the same
+    # A try that was given up may be written all the same; the receipt is of the last one.
+    assert late == [Receipt(sum(broker.ends.values()) - 1)]
     assert broker.clients[0].stopped == 1
 
 
@@ -513,3 +516,38 @@ def test_only_errors_after_which_nothing_is_sent_any_more_are_fatal() -> None:
     assert is_fatal(errors.OutOfOrderSequenceNumber())
     assert not is_fatal(errors.KafkaConnectionError("away"))
     assert not is_fatal(TimeoutError())
+
+
+def writing_client(broker: FakeBroker, connection: KafkaConnection = CONNECTION) -> WritingClient:
+    return WritingClient(connection, 1.0, 0.0, Backlog(10, 10_000), broker.client(FakeProducer))
+
+
+async def test_who_seldom_writes_connects_with_the_first_records_and_not_after_its_end() -> None:
+    broker = FakeBroker()
+    client = writing_client(broker)
+    before = len(broker.clients)
+    answers = await asyncio.gather(*(client.write([record(ONE)]) for _ in range(3)))
+    await client.close()
+    late = await client.write([record(ONE)])
+
+    assert (before, len(broker.clients)) == (0, 1)
+    assert {kind for answer in answers for kind in kinds(answer)} == {Receipt}
+    assert kinds(late) == [Unconfirmed]
+
+
+async def test_who_never_wrote_never_connects() -> None:
+    broker = FakeBroker()
+    client = writing_client(broker)
+    await client.close()
+    late = await client.write([record(ONE)])
+
+    assert kinds(late) == [Unconfirmed]
+    assert broker.clients == []
+
+
+async def test_a_wrong_certificate_is_told_at_each_write() -> None:
+    client = writing_client(FakeBroker(), replace(CONNECTION, security_protocol="SSL", ssl_ca_file="/none"))
+    for _ in range(2):
+        with pytest.raises(HeraldError, match="/none"):
+            await client.write([record(ONE)])
+    await client.close()

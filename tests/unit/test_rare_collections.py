@@ -35,6 +35,51 @@ def main():
 atexit.register(lambda: print(len(gc.get_objects()) < 100, gc.get_threshold()[0]))
 end_with(main)
 """
-    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    ended = run(source)
 
     assert (ended.returncode, ended.stdout) == (3, f"True {YOUNG_OBJECTS}\n"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"), [("raise SystemExit(4)", 4, ""), ("raise ValueError('x')", 1, "ValueError: x")]
+)
+def test_an_error_or_an_early_end_is_what_it_was(end: str, code: int, told: str) -> None:
+    ended = run(f"""
+from entrypoints.rare_collections import end_with
+
+def main():
+    {end}
+
+end_with(main)
+""")
+
+    assert (ended.returncode, ended.stderr.strip().splitlines()[-1:]) == (code, [told] if told else [])
+
+
+def test_the_error_of_a_task_that_nobody_waited_for_is_told_at_the_end() -> None:
+    ended = run("""
+import asyncio
+from entrypoints.rare_collections import end_with
+
+async def fail():
+    raise ValueError("in vain")
+
+async def start():
+    task = asyncio.create_task(fail())
+    circle = [task]
+    circle.append(circle)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+def main():
+    asyncio.run(start())
+    return 0
+
+end_with(main)
+""")
+
+    assert (ended.returncode, "ValueError: in vain" in ended.stderr) == (0, True), ended.stderr
+
+
+def run(source: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
