@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -30,6 +28,7 @@ from entrypoints.child_process import ParentLink
 from entrypoints.run_consumer import ConsumerProcess
 from entrypoints.settings_model import Settings
 from tests.contracts.rig import new_name
+from tests.kafka.pace import own_time
 from tests.plain_client import plain_client
 from tests.site import eventually, free_ports
 
@@ -38,21 +37,6 @@ DAY_MS = 86_400_000
 # As a group has it whose brokers answer at once; a test machine that is busy must not look frozen.
 TIMES = {"session": 6.0, "heartbeat": 0.3, "rebalance_margin": 5.0, "request_margin": 5.0}
 NEVER_FROZEN = 600.0
-MANY_STEPS, USUAL_SECONDS = 1_000_000, 0.06
-
-
-def own_time() -> float:
-    """Seconds, without those for which the test could have run while a busy machine ran others (Linux)."""
-    stat = Path("/proc/self/schedstat")
-    queued = int(stat.read_text(encoding="ascii").split()[1]) / 1e9 if stat.exists() else 0.0
-    return time.monotonic() - queued
-
-
-def slowness() -> float:
-    """How many times longer than on a usual machine a plain loop takes here and now; at least 1."""
-    begun = own_time()
-    sum(number for number in range(MANY_STEPS))
-    return max(1.0, (own_time() - begun) / USUAL_SECONDS)
 
 
 class WatchedLog(KafkaLog):
