@@ -21,7 +21,7 @@ from benchmarks.processes import module, peak_memory_mb, pin, run_module
 from benchmarks.producers import HERALD, herald, herald_on_kafka
 from benchmarks.shaped_load import Shape
 from entrypoints.settings_model import Settings
-from tests.kafka.cluster import free_ports
+from tests.free_ports import free_ports
 
 ACCEPTED = Measure("accepted", "MB/s", digits=1, more=True)
 REFUSED = Measure("refused", "of all", digits=2)

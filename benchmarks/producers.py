@@ -11,7 +11,7 @@ from benchmarks.builds import PEERS, ROOT, go_peer, python_peer
 from benchmarks.listening import Program
 from benchmarks.messages import TOPIC
 from benchmarks.processes import Server, module, pin
-from tests.kafka.cluster import free_ports
+from tests.free_ports import free_ports
 
 FLOOR = "floor: ASGI + msgspec, plain uvicorn, no log"
 COUNTING = "Herald, log that only counts"

@@ -10,7 +10,7 @@ from benchmarks.listening import end, environment, status
 from benchmarks.messages import bodies
 from benchmarks.processes import PATIENCE_SECONDS, pin, tied
 from benchmarks.producers import HERALD
-from tests.kafka.cluster import free_ports
+from tests.free_ports import free_ports
 
 _RUN = "Herald, `herald run` to its first 202"
 _POLL_SECONDS = 0.01

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,22 +16,11 @@ from typing import Any
 
 import httpx
 
+from tests.free_ports import free_ports
 from tests.plain_client import plain_client
 
 POLL_SECONDS = 0.05
 HERALD = (sys.executable, "-P", "-m", "entrypoints.cli")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> bool:

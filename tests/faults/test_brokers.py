@@ -15,8 +15,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.faults.scene import Scene, scene
+from tests.free_ports import free_ports
 from tests.kafka.cluster import KafkaCluster
-from tests.site import eventually, free_ports, kafka_log
+from tests.site import eventually, kafka_log
 
 pytestmark = pytest.mark.kafka
 # Three nodes that start on a busy machine must not make a process look frozen.

@@ -16,8 +16,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests import deployment
+from tests.free_ports import free_ports
 from tests.kafka.cluster import KafkaCluster
-from tests.site import HERALD, Site, eventually, free_ports, site
+from tests.site import HERALD, Site, eventually, site
 
 pytestmark = pytest.mark.kafka
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")

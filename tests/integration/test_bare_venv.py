@@ -21,8 +21,9 @@ import pytest
 
 from tests.bare_venv import Image, built
 from tests.deployment import ROOT
+from tests.free_ports import free_ports
 from tests.integration import unprivileged
-from tests.site import Site, eventually, free_ports, kafka_log, site
+from tests.site import Site, eventually, kafka_log, site
 from tests.sms_provider import SmsTestProvider
 from tests.smtp_server import SmtpTestServer
 

@@ -10,7 +10,8 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser import Visitor
-from tests.site import Site, free_ports, kafka_log, site, sqlite_log
+from tests.free_ports import free_ports
+from tests.site import Site, kafka_log, site, sqlite_log
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,7 +15,8 @@ from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_probe import KafkaProbe
 from domain.diagnosis import FindingState
 from domain.topic import Topic
-from tests.site import HERALD, Site, eventually, free_ports
+from tests.free_ports import free_ports
+from tests.site import HERALD, Site, eventually
 
 TOPIC = Topic(name="orders", partitions=1)
 

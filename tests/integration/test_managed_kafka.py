@@ -21,7 +21,8 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from domain.presence import USUAL_TIMES
 from tests import pages
 from tests.deployment import ROOT
-from tests.kafka.cluster import KafkaCluster, free_ports
+from tests.free_ports import free_ports
+from tests.kafka.cluster import KafkaCluster
 from tests.kafka.guarded import STORE_PASSWORD, Certificate, guarded, login, make_certificate
 from tests.site import Site, eventually, site
 from tests.sms_provider import SmsTestProvider

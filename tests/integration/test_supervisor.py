@@ -169,7 +169,7 @@ async def test_ctrl_c_in_the_terminal_reaches_the_supervisor_alone() -> None:
 
 
 async def test_a_child_that_does_not_drain_in_time_is_killed_and_the_answer_is_0() -> None:
-    async with family(["ignores", "obeys"], stop_seconds=0.2) as one:
+    async with family(["ignores", "obeys"], stop_seconds=2.0) as one:
         await one.ready()
         one.send(signal.SIGTERM)
         await one.seconds_until_all_are_gone()

@@ -6,7 +6,6 @@ Every call blocks; from a test with an event loop use `asyncio.to_thread`.
 import base64
 import contextlib
 import fcntl
-import random
 import shutil
 import signal
 import socket
@@ -15,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 from uuid import uuid4
 
+from tests.free_ports import free_ports
 from tests.kafka.archive import class_archive
 from tests.kafka.jars import class_path
 
@@ -30,8 +29,6 @@ JVM = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 ARCHIVE_SECONDS = 60.0
-# Below every system's ephemeral range: while a node is down, no client's socket can take its port.
-PORTS = range(20_000, 32_000)
 # Small timings, so that tests of death and return need not wait for Kafka's patience.
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -221,18 +218,6 @@ def hold(lifeline: Path) -> IO[bytes]:
     held = lifeline.open("rb")
     fcntl.flock(held, fcntl.LOCK_SH)
     return held
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Ports that nobody listens on now. A node's own ports must be known before it starts."""
-    return [port for _, port in zip(range(count), _free_ports(), strict=False)]
-
-
-def _free_ports() -> Iterator[int]:
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            yield port
 
 
 def listens(port: int) -> bool:

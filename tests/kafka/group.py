@@ -28,9 +28,10 @@ from entrypoints.child_process import ParentLink
 from entrypoints.run_consumer import ConsumerProcess
 from entrypoints.settings_model import Settings
 from tests.contracts.rig import new_name
+from tests.free_ports import free_ports
 from tests.kafka.pace import own_time
 from tests.plain_client import plain_client
-from tests.site import eventually, free_ports
+from tests.site import eventually
 
 GROUP = "email"
 DAY_MS = 86_400_000

@@ -6,7 +6,8 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from tests.kafka.cluster import KafkaCluster, free_ports
+from tests.free_ports import free_ports
+from tests.kafka.cluster import KafkaCluster
 
 OFFSET_FETCH = 9
 NOT_COORDINATOR = 16

@@ -19,7 +19,7 @@ from entrypoints.doctor_report import show_findings, summary
 from entrypoints.programs import Programs
 from entrypoints.settings import Settings
 from tests.fakes import FakeClock
-from tests.site import free_ports
+from tests.free_ports import free_ports
 
 FINDINGS = [
     ok("log", "SQLite"),

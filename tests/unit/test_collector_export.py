@@ -12,7 +12,7 @@ from adapters.otel_export import CollectorExporter
 from adapters.otel_tracing import OtelTracer, TracedProcess
 from domain.errors import HeraldError
 from tests.collector import Collector, collecting
-from tests.site import free_ports
+from tests.free_ports import free_ports
 
 PROCESS = TracedProcess(name="herald-test", version="1.2.3", log="memory")
 

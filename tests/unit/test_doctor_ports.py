@@ -10,7 +10,7 @@ from domain.diagnosis import Finding, FindingState, ok
 from entrypoints.consumer_probes import ConsumerProbes, serving_probes
 from entrypoints.doctor_ports import PortsProbe
 from entrypoints.inbox import Inbox, InboxOptions
-from tests.site import free_ports
+from tests.free_ports import free_ports
 
 HOST = "127.0.0.1"
 

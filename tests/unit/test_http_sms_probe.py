@@ -13,8 +13,8 @@ from adapters.http_sms_probe import HttpSmsProbe
 from domain.diagnosis import Finding, FindingState, Seen
 from entrypoints.inbox import Inbox, InboxOptions
 from entrypoints.inbox_outage import Outage
+from tests.free_ports import free_ports
 from tests.plain_client import plain_client
-from tests.site import free_ports
 from tests.sms_provider import CLOSE, HANG, HttpAnswer, SmsTestProvider, answer, error
 from tests.tls_certificate import make_certificate
 

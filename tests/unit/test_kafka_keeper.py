@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka.cluster import KEEPER, answers, free_ports, hold
+from tests.free_ports import free_ports
+from tests.kafka.cluster import KEEPER, answers, hold
 
 
 def kept(tmp_path: Path, *command: str) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ from adapters.kafka_probe import KafkaProbe, host_and_port
 from adapters.kafka_release import release_of, tells_features
 from domain.diagnosis import Finding, FindingState
 from domain.topic import Topic
-from tests.site import free_ports
+from tests.free_ports import free_ports
 
 TOPIC = Topic(name="orders", partitions=1)
 # An answer to ApiVersions, version 0, behind its length: no error, and the two APIs that matter.

@@ -16,7 +16,7 @@ from entrypoints.consumer_probes import ConsumerProbes, serving_probes
 from entrypoints.local_health import Health, ask_all, places_to_ask
 from entrypoints.settings import load_settings
 from entrypoints.settings_model import Settings
-from tests.site import free_ports
+from tests.free_ports import free_ports
 
 
 def settings(**ports: int) -> Settings:

@@ -10,7 +10,7 @@ import pytest
 from adapters.smtp_connection import SmtpServer
 from adapters.smtp_probe import SmtpProbe
 from domain.diagnosis import Finding, FindingState
-from tests.site import free_ports
+from tests.free_ports import free_ports
 from tests.smtp_server import CLOSE, HANG, Answer, SmtpTestServer, raw, say
 from tests.tls_certificate import make_certificate
 
