@@ -121,17 +121,17 @@ def _unpacked(value: bytes) -> LedgerRecord:
     reason_end = id_end + reason_bytes
     if len(value) != reason_end + provider_bytes:
         raise struct.error
-    return LedgerRecord(
-        offset=offset,
-        request_id=value[_TEXTS:id_end].decode(),
-        digest=digest,
-        state=_STATES[state],
-        attempts=attempts,
-        uncertain=uncertain,
-        reason=value[id_end:reason_end].decode() if reason_bytes else "",
-        provider_id=value[reason_end:].decode() if provider_bytes else "",
-        low=low,
-        at=at,
+    return LedgerRecord(  # by place: with names it takes half as long again
+        offset,
+        value[_TEXTS:id_end].decode(),
+        digest,
+        _STATES[state],
+        low,
+        at,
+        attempts,
+        uncertain,
+        value[id_end:reason_end].decode() if reason_bytes else "",
+        value[reason_end:].decode() if provider_bytes else "",
     )
 
 

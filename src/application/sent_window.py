@@ -84,10 +84,11 @@ class SentWindow:
             self._oldest += 1
 
     def _grow(self) -> None:
-        """Room for one more; twice the buckets where there are as many entries."""
-        for column in (self._hashes, self._digests, self._positions, self._older):
-            column.append(0)
-        self._times.append(0.0)
+        """Room for an eighth more, as a list grows; twice the buckets where there are as many entries."""
+        room = len(self._hashes)
+        more = min(max(_FIRST_BUCKETS, room // 8), self._size - room)
+        for column in (self._hashes, self._digests, self._positions, self._times, self._older):
+            column.frombytes(bytes(more * column.itemsize))  # zeros, of whatever kind
         if len(self._hashes) > len(self._newest):
             self._chain_anew(2 * len(self._newest))
 
