@@ -108,10 +108,8 @@ def open_file(
     """
     with faults_of_opening(path):
         _make_file(path)
-        if not os.access(
-            path, os.W_OK
-        ):  # SQLite would leave a -wal and a -shm beside it with the same rights
-            raise StorageBroken(_LAST_FOR_GOOD["SQLITE_READONLY"].format(path=path))
+        if not os.access(path, os.W_OK):
+            raise _not_writable(path)
         _look(path, schema)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -128,11 +126,14 @@ def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite
     """A connection that cannot write, or None if the file is not there or is still empty.
 
     `least`: the oldest version that has what is looked for; the schema's own where none is given. Raises
-    `StorageBroken`, `UnknownVersion`, and `LogUnavailable` for an older file.
+    `StorageBroken` (also for a file without write access that nobody has open), `UnknownVersion`, and
+    `LogUnavailable` for an older file.
     """
     with faults_of_opening(path):
         if not path.exists():
             return None
+        if not (os.access(path, os.W_OK) or _is_open(path)):
+            raise _not_writable(path)
         _look(path, schema)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
@@ -149,6 +150,16 @@ def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite
         return connection
     connection.close()
     return None
+
+
+def _not_writable(path: Path) -> StorageBroken:
+    """Before SQLite leaves a `-wal` and a `-shm` with the same rights: they would outlast the file's mending."""
+    return StorageBroken(_LAST_FOR_GOOD["SQLITE_READONLY"].format(path=path))
+
+
+def _is_open(path: Path) -> bool:
+    """Whether another connection has made the `-wal` and `-shm` already: a look then makes nothing."""
+    return path.with_name(f"{path.name}-shm").exists()
 
 
 def _look(path: Path, schema: Schema) -> None:
