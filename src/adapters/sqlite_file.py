@@ -153,7 +153,7 @@ def open_to_read(path: Path, schema: Schema, least: int | None = None) -> sqlite
 
 
 def _not_writable(path: Path) -> StorageBroken:
-    """Before SQLite leaves a `-wal` and a `-shm` with the same rights: they would outlast the file's mending."""
+    """Said before SQLite leaves a `-wal` and a `-shm` with the same rights, which outlast the mending."""
     return StorageBroken(_LAST_FOR_GOOD["SQLITE_READONLY"].format(path=path))
 
 
