@@ -143,13 +143,15 @@ async def test_with_a_read_only_groups_file_nothing_is_sent_and_the_consumer_say
     errors = errors_of(sqlite_scene)
     # A look at it, as the board takes one every few seconds, leaves nothing that the rights stick to.
     lag = await sqlite_scene.site.run(*sqlite_scene.site.program, "lag")
+    asked = await sqlite_scene.site.http.get(f"{sqlite_scene.site.api}/api/v1/lag")
     left = sorted(path.name for path in data(sqlite_scene, ".").glob("herald.email.db-*"))
     assert len(sqlite_scene.mails.mails) == sent
     data(sqlite_scene, "herald.email.db").chmod(0o600)
     sqlite_scene.site.start_consumer("email")
 
-    assert (code, lag.returncode) == (1, 1)
+    assert (code, lag.returncode, asked.status_code) == (1, 1, 503)
     assert [*errors, lag.stderr.strip()] == [f"Error: data/herald.email.db cannot be written: {RIGHTS}"] * 2
+    assert asked.json()["detail"] == f"data/herald.email.db cannot be written: {RIGHTS}"
     assert left == []
     assert await sqlite_scene.mailed_all(ids("after", count=10)), sqlite_scene.site.output()
 

@@ -1,6 +1,5 @@
 """The README's examples, run as they stand but for the ports."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -21,8 +20,8 @@ async def test_the_five_minutes_go_as_the_readme_says(sqlite_site: Site) -> None
     [printed] = blocks("text")[:1]
 
     answer = await sqlite_site.shell(produce)
-    assert '"request_id":"order-1001","topic_name":"transactions"' in answer
-    assert json.loads(answer).keys() == json.loads(blocks("json")[0]).keys()
+    # The partition, too: it is the key's.
+    assert answer.strip() == blocks("json")[0].strip()
     assert await sqlite_site.arrived(emails=1, sms=1)
 
     assert await sqlite_site.printed(sys.executable, "-c", python) == printed
