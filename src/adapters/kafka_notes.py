@@ -65,12 +65,17 @@ def _ledger_of(shard: Shard, group: str) -> Shard:
 
 
 def entry_of(_: Shard, record: Any) -> Written:
-    """The ledger record in a Kafka record. Raises `UnknownVersion`."""
+    """The ledger record in a Kafka record, and where it stands. Raises `UnknownVersion`."""
+    return Written(record.offset, ledger_record_of(record))
+
+
+def ledger_record_of(record: Any) -> LedgerRecord:
+    """What a Kafka record of a ledger holds. Raises `UnknownVersion`."""
     value: bytes = record.value or b""
     if not value or value[0] != VERSION:
         raise _unknown(record)
     try:
-        return Written(record.offset, _unpacked(value))
+        return _unpacked(value)
     except (struct.error, UnicodeDecodeError, KeyError) as error:
         raise _unknown(record) from error
 

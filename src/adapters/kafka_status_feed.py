@@ -13,12 +13,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
-from adapters.kafka_notes import due_of, entry_of
+from adapters.kafka_notes import due_of, ledger_record_of
 from adapters.kafka_reader import KafkaReader
 from adapters.kafka_reading import record_of
 from adapters.message_sighting import sighting_of
 from domain.errors import LogUnavailable, StorageBroken
-from domain.ledger import LedgerRecord, deferred_topic, ledger_topic
+from domain.ledger import deferred_topic, ledger_topic
 from domain.log import Bounds, Shard
 from domain.ports import Clock
 from domain.status import DeferralChange, Noted, StatusEvent
@@ -153,9 +153,7 @@ def _sources_of(shard: Shard, groups: Sequence[str]) -> Iterator[_Source]:
 
 def _noted_by(shard: Shard, group: str) -> Callable[[Any], StatusEvent]:
     def noted(record: Any) -> StatusEvent:
-        note = entry_of(shard, record).note
-        assert isinstance(note, LedgerRecord)  # noqa: S101 - nothing else is in a ledger
-        return Noted(shard, group, note)
+        return Noted(shard, group, ledger_record_of(record))
 
     return noted
 

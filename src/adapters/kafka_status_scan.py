@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from adapters.kafka_connection import KafkaConnection
 from adapters.kafka_consumer import ConsumerClass, partition_of
-from adapters.kafka_notes import due_of, entry_of
+from adapters.kafka_notes import due_of, ledger_record_of
 from adapters.kafka_reader import KafkaReader
 from adapters.kafka_reading import record_of
 from adapters.message_sighting import sighting_of
@@ -104,8 +104,8 @@ class KafkaStatusScan:
         entries: list[LedgerRecord] = []
         async with contextlib.aclosing(self._read(ledger, ends)) as slices:
             async for some in slices:
-                passed = max(passed, _entry(shard, some[-1]).low)
-                own = [_entry(shard, one) for one in some if request_id.encode() in (one.value or b"")]
+                passed = max(passed, ledger_record_of(some[-1]).low)
+                own = [ledger_record_of(one) for one in some if request_id.encode() in (one.value or b"")]
                 entries += [entry for entry in own if entry.request_id == request_id]
         return notes_of(entries, await self._put_off(deferred, offsets, ends), passed)
 
@@ -169,9 +169,3 @@ def _looks_like(request_id: str, shard: Shard) -> Callable[[Any], bool]:
         )
 
     return is_it
-
-
-def _entry(shard: Shard, record: Any) -> LedgerRecord:
-    note = entry_of(shard, record).note
-    assert isinstance(note, LedgerRecord)  # noqa: S101 - nothing else is in a ledger
-    return note
